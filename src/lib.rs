@@ -1,1 +1,21 @@
+#![doc = include_str!("README.md")]
+#![warn(missing_debug_implementations)]
 
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod expression;
+pub mod format;
+pub mod functions;
+pub mod logical;
+pub mod optimizer;
+pub mod physical;
+pub mod runtime;
+pub mod session;
+pub mod sql;
+pub mod storage;
+pub mod types;
+pub mod vector;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,290 @@
+//! Every setting, once: `SET`, `SHOW`, `--set`, help and completion read [`SETTINGS`].
+
+use crate::error::{Error, Result};
+
+/// The settings of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Worker threads.
+    pub threads: usize,
+    /// Bytes that operators may hold.
+    pub memory_limit: usize,
+    /// Rows per batch.
+    pub batch_size: usize,
+    /// Folder for spill files; empty means the system's temporary folder.
+    pub spill_dir: String,
+    /// Bytes that spill files may take on disk.
+    pub max_spill: usize,
+    /// Build sides up to this many bytes are broadcast (one shared table); 0 means a quarter of `memory_limit`.
+    pub broadcast_limit: usize,
+    /// Whether optimizer rules that are not needed for correctness run.
+    pub optimizer: bool,
+    /// All hash values are this one when not negative: for tests of collisions.
+    pub debug_hash: i64,
+    /// Blocking operators spill whenever they can: for tests.
+    pub debug_force_spill: bool,
+    /// `athena`, `spark` or `hive`.
+    pub dialect: String,
+    /// Rows per row group of written Parquet files.
+    pub row_group_rows: usize,
+    /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
+    pub compression: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        Self {
+            threads,
+            memory_limit: default_memory_limit(),
+            batch_size: 8192,
+            spill_dir: String::new(),
+            max_spill: 1 << 40,
+            broadcast_limit: 0,
+            optimizer: true,
+            debug_hash: -1,
+            debug_force_spill: false,
+            dialect: "athena".into(),
+            row_group_rows: 1 << 20,
+            compression: "snappy".into(),
+        }
+    }
+}
+
+/// 60 % of the machine's memory or of the cgroup's limit, whichever is less.
+fn default_memory_limit() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let total = read("/proc/meminfo")
+        .and_then(|text| {
+            let line = text.lines().find(|l| l.starts_with("MemTotal:"))?;
+            line.split_whitespace().nth(1)?.parse::<usize>().ok()
+        })
+        .map_or(8 << 30, |kb| kb << 10);
+    let cgroup = read("/sys/fs/cgroup/memory.max")
+        .and_then(|t| t.trim().parse::<usize>().ok())
+        .unwrap_or(usize::MAX);
+    total.min(cgroup) / 10 * 6
+}
+
+/// One row of the settings table.
+pub struct Setting {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub get: fn(&Config) -> String,
+    pub set: fn(&mut Config, &str) -> Result<()>,
+}
+
+/// All settings, in the order in which help shows them.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "memory_limit",
+        doc: "memory that a query may hold, e.g. 2GB; the default is 60 % of the machine",
+        get: |c| format_bytes(c.memory_limit),
+        set: |c, v| parse_bytes(v).map(|b| c.memory_limit = b),
+    },
+    Setting {
+        name: "threads",
+        doc: "worker threads; the default is one per core",
+        get: |c| c.threads.to_string(),
+        set: |c, v| number(v, 1, 1024).map(|n| c.threads = n),
+    },
+    Setting {
+        name: "batch_size",
+        doc: "rows per batch",
+        get: |c| c.batch_size.to_string(),
+        set: |c, v| number(v, 1, 1 << 20).map(|n| c.batch_size = n),
+    },
+    Setting {
+        name: "spill_dir",
+        doc: "folder for spill files; empty means the system's temporary folder",
+        get: |c| c.spill_dir.clone(),
+        set: |c, v| {
+            c.spill_dir = v.into();
+            Ok(())
+        },
+    },
+    Setting {
+        name: "max_spill",
+        doc: "bytes that spill files may take on disk",
+        get: |c| format_bytes(c.max_spill),
+        set: |c, v| parse_bytes(v).map(|b| c.max_spill = b),
+    },
+    Setting {
+        name: "broadcast_limit",
+        doc: "build sides up to this size are shared by all workers; 0 means a quarter of memory_limit",
+        get: |c| format_bytes(c.broadcast_limit),
+        set: |c, v| parse_bytes(v).map(|b| c.broadcast_limit = b),
+    },
+    Setting {
+        name: "optimizer",
+        doc: "run the optimizer rules that are not needed for correctness",
+        get: |c| c.optimizer.to_string(),
+        set: |c, v| boolean(v).map(|b| c.optimizer = b),
+    },
+    Setting {
+        name: "dialect",
+        doc: "athena, spark or hive: whose answer a query gets where they differ",
+        get: |c| c.dialect.clone(),
+        set: |c, v| match v.to_lowercase().as_str() {
+            "athena" => {
+                c.dialect = "athena".into();
+                Ok(())
+            }
+            "spark" | "hive" => Err(Error::unsupported(format!("dialect {v}"))),
+            _ => Err(Error::plan(format!(
+                "dialect must be athena, spark or hive, found \"{v}\""
+            ))),
+        },
+    },
+    Setting {
+        name: "row_group_rows",
+        doc: "rows per row group of written Parquet files",
+        get: |c| c.row_group_rows.to_string(),
+        set: |c, v| number(v, 1, 1 << 30).map(|n| c.row_group_rows = n),
+    },
+    Setting {
+        name: "compression",
+        doc: "compression of written Parquet files: snappy, zstd, lz4, gzip or none",
+        get: |c| c.compression.clone(),
+        set: |c, v| match v.to_lowercase().as_str() {
+            known @ ("snappy" | "zstd" | "lz4" | "gzip" | "none") => {
+                c.compression = known.into();
+                Ok(())
+            }
+            _ => Err(Error::plan(format!(
+                "compression must be snappy, zstd, lz4, gzip or none, found \"{v}\""
+            ))),
+        },
+    },
+    Setting {
+        name: "debug_hash",
+        doc: "for tests: the hash of every key, or -1",
+        get: |c| c.debug_hash.to_string(),
+        set: |c, v| {
+            c.debug_hash = v
+                .trim()
+                .parse()
+                .map_err(|_| Error::plan(format!("expected a number, found \"{v}\"")))?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "debug_force_spill",
+        doc: "for tests: operators spill whenever they can",
+        get: |c| c.debug_force_spill.to_string(),
+        set: |c, v| boolean(v).map(|b| c.debug_force_spill = b),
+    },
+];
+
+impl Config {
+    /// Sets one setting from text.
+    ///
+    /// # Errors
+    /// When there is no such setting, with the nearest name, or the value does not fit.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let setting = find(name)?;
+        (setting.set)(self, value.trim()).map_err(|e| e.context(setting.name))
+    }
+
+    /// The value of one setting as text.
+    pub fn get(&self, name: &str) -> Result<String> {
+        Ok((find(name)?.get)(self))
+    }
+}
+
+fn find(name: &str) -> Result<&'static Setting> {
+    SETTINGS
+        .iter()
+        .find(|s| s.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| {
+            Error::plan(format!("there is no setting \"{name}\"")).with_nearest(name, SETTINGS.iter().map(|s| s.name))
+        })
+}
+
+fn number(text: &str, min: usize, max: usize) -> Result<usize> {
+    match text.parse::<usize>() {
+        Ok(n) if (min..=max).contains(&n) => Ok(n),
+        _ => Err(Error::plan(format!(
+            "expected a number from {min} to {max}, found \"{text}\""
+        ))),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "on" | "1" | "yes" => Ok(true),
+        "false" | "off" | "0" | "no" => Ok(false),
+        _ => Err(Error::plan(format!("expected true or false, found \"{text}\""))),
+    }
+}
+
+/// Reads `512`, `64KB`, `1.5 GB`, `2GiB`. `KB`, `MB`, `GB`, `TB` are powers of 1024, as in DuckDB's and Spark's settings files.
+pub fn parse_bytes(text: &str) -> Result<usize> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let shift = match unit.trim().to_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => {
+            return Err(Error::plan(format!(
+                "expected a size such as 512MB or 2GB, found \"{text}\""
+            )));
+        }
+    };
+    match number.parse::<f64>() {
+        Ok(n) if n.is_finite() && n >= 0.0 && n * 2f64.powi(shift) < 9e18 => Ok((n * 2f64.powi(shift)) as usize),
+        _ => Err(Error::plan(format!(
+            "expected a size such as 512MB or 2GB, found \"{text}\""
+        ))),
+    }
+}
+
+/// `1.5GB`: what [`parse_bytes`] reads back.
+pub fn format_bytes(bytes: usize) -> String {
+    for (unit, shift) in [("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10)] {
+        if bytes >= 1 << shift {
+            let n = bytes as f64 / (1u64 << shift) as f64;
+            return if n.fract() == 0.0 {
+                format!("{n}{unit}")
+            } else {
+                format!("{n:.1}{unit}")
+            };
+        }
+    }
+    format!("{bytes}B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(parse_bytes("1.5 GB").unwrap(), 3 << 29);
+        assert_eq!(parse_bytes("256MB").unwrap(), 256 << 20);
+        assert!(parse_bytes("many").is_err());
+    }
+
+    #[test]
+    fn every_setting_reads_back_what_it_shows() {
+        let config = Config::default();
+        for setting in SETTINGS {
+            let mut other = config.clone();
+            (setting.set)(&mut other, &(setting.get)(&config)).unwrap();
+        }
+        assert!(
+            config
+                .get("memory_limt")
+                .unwrap_err()
+                .hint()
+                .unwrap()
+                .contains("memory_limit")
+        );
+    }
+}

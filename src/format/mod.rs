@@ -1,0 +1,98 @@
+//! File formats: how to know what is in a file, read it partition by partition, and write it.
+
+pub mod parquet;
+
+use crate::error::Result;
+use crate::expression::Predicate;
+use crate::storage::ObjectFile;
+use crate::types::{DataType, ScalarValue};
+use crate::vector::Batch;
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A way to lay rows out in files.
+pub trait FileFormat: Debug + Send + Sync {
+    /// `PARQUET`, `CSV`, `JSON`: as SHOW CREATE TABLE spells it.
+    fn name(&self) -> &'static str;
+
+    /// Columns, rows and statistics of a file, as far as a glance tells: a footer, or a sample of the text.
+    /// `sample` is false when the schema is declared and only cheap facts are wanted.
+    fn inspect(&self, file: &ObjectFile, sample: bool) -> Result<FileInfo>;
+
+    /// Cuts a file into units of work, leaving out those that the request's predicates exclude.
+    fn partitions(&self, file: &ObjectFile, info: &Arc<FileInfo>, request: &ScanRequest) -> Result<Vec<Partition>>;
+
+    /// Starts reading one partition.
+    fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>>;
+}
+
+/// What is known about a file without reading its rows.
+#[derive(Debug, Default)]
+pub struct FileInfo {
+    /// Name and SQL type of each column in file order.
+    pub columns: Vec<(Arc<str>, DataType)>,
+    pub rows: Option<u64>,
+    /// The format's own findings (a decoded footer), for `partitions` and `open`.
+    pub details: Option<Arc<dyn Any + Send + Sync>>,
+    /// Per column of `columns`: min, max, nulls, distinct; empty when unknown.
+    pub statistics: Vec<FileColumnStatistics>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct FileColumnStatistics {
+    pub min: Option<ScalarValue>,
+    pub max: Option<ScalarValue>,
+    pub nulls: Option<u64>,
+    pub distinct: Option<u64>,
+    /// Compressed bytes.
+    pub bytes: u64,
+}
+
+/// What a scan wants from every file of a table.
+#[derive(Debug)]
+pub struct ScanRequest {
+    /// The columns given out, in order, then those that only predicates need.
+    pub columns: Vec<ScanColumn>,
+    /// How many of `columns` are given out.
+    pub output: usize,
+    /// Conjuncts that every row given out fulfils, over positions in `columns`; they also prune.
+    pub predicates: Vec<Predicate>,
+    /// Rows per batch.
+    pub batch_rows: usize,
+}
+
+/// One column of a scan. A file that lacks it gives NULLs.
+#[derive(Debug, Clone)]
+pub struct ScanColumn {
+    /// Looked up in the file by name without regard to case (Parquet, JSON) …
+    pub name: Arc<str>,
+    /// … or by position among the table's columns (CSV).
+    pub position: usize,
+    pub data_type: DataType,
+    /// The value for all rows of a file when this is a partition column, per file index; see `Partition::constants`.
+    pub partition_column: Option<usize>,
+}
+
+/// A unit of work: one worker reads it from begin to end.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    pub file: ObjectFile,
+    pub info: Arc<FileInfo>,
+    /// Values of the table's partition columns for this file.
+    pub constants: Vec<ScalarValue>,
+    /// A row group, or the start byte of a text range.
+    pub start: u64,
+    /// One past the last row group, or the end byte.
+    pub end: u64,
+    /// Rows, if known.
+    pub rows: Option<u64>,
+    /// Compressed bytes to read, for progress.
+    pub bytes: u64,
+}
+
+/// Reads one partition batch by batch.
+pub trait BatchReader: Send {
+    /// The next rows that fulfil the predicates; `None` at the end. May return an empty batch.
+    fn next(&mut self) -> Result<Option<Batch>>;
+}

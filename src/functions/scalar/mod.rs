@@ -1,0 +1,61 @@
+//! Scalar functions: columns in, column out, row by row.
+
+use super::Documentation;
+use crate::error::Result;
+use crate::types::DataType;
+use crate::vector::Column;
+
+/// A function of one row.
+pub struct ScalarFunction {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub doc: Documentation,
+    /// Chooses the overload: from argument types to the types the arguments are cast to and the result type.
+    pub signature: fn(&[DataType]) -> Result<Signature>,
+    /// Computes the result for all rows. Arguments have the coerced types; NULL handling is the function's own.
+    pub evaluate: fn(&Arguments) -> Result<Column>,
+    pub properties: Properties,
+}
+
+/// What the optimizer may assume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Properties {
+    /// Same arguments, same result; may be folded, moved and evaluated once per dictionary value.
+    Pure,
+    /// One value per statement (`now()`): folded when a statement starts.
+    Stable,
+    /// A new value at each call (`random()`): never moved or folded.
+    Volatile,
+}
+
+/// A resolved overload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    pub arguments: Vec<DataType>,
+    pub result: DataType,
+}
+
+/// What a function sees when it runs.
+pub struct Arguments<'a> {
+    /// Arrays (never dictionary-coded) or constants, each of `rows` rows.
+    pub columns: &'a [Column],
+    pub rows: usize,
+    pub result_type: &'a DataType,
+}
+
+/// All scalar functions, group by group.
+pub static FUNCTIONS: &[&[ScalarFunction]] = &[];
+
+/// The function of that name (lower case).
+pub fn find(name: &str) -> Option<&'static ScalarFunction> {
+    FUNCTIONS
+        .iter()
+        .flat_map(|group| group.iter())
+        .find(|f| f.name == name || f.aliases.contains(&name))
+}
+
+impl std::fmt::Debug for ScalarFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,97 @@
+//! Runs pipelines: one after another in dependency order, each with all workers.
+
+use super::pipeline::{Flow, LocalSink, LocalTransform, Pipeline};
+use crate::error::Result;
+use crate::runtime::{QueryContext, join_worker};
+use crate::vector::Batch;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Runs the pipelines in order. A pipeline that another depends on stands before it.
+pub fn run_pipelines(pipelines: Vec<Pipeline>, context: &QueryContext) -> Result<()> {
+    for pipeline in pipelines {
+        run(&pipeline, context)?;
+    }
+    Ok(())
+}
+
+fn run(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
+    context.cancel.check()?;
+    pipeline.source.start(context)?;
+    let stop = AtomicBool::new(false);
+    let work = || {
+        Worker::new(pipeline, context)?
+            .run(pipeline, context, &stop)
+            .inspect_err(|_| stop.store(true, Ordering::Relaxed))
+    };
+    if context.threads() == 1 {
+        work()?;
+    } else {
+        std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..context.threads()).map(|_| scope.spawn(work)).collect();
+            let results: Vec<Result<()>> = handles.into_iter().map(join_worker).collect();
+            results.into_iter().collect::<Result<()>>()
+        })?;
+    }
+    if pipeline.finishes_sink {
+        pipeline.sink.finish(context)
+    } else {
+        Ok(())
+    }
+}
+
+/// One thread's local states.
+struct Worker {
+    transforms: Vec<Box<dyn LocalTransform>>,
+    sink: Box<dyn LocalSink>,
+}
+
+impl Worker {
+    fn new(pipeline: &Pipeline, context: &QueryContext) -> Result<Self> {
+        Ok(Self {
+            transforms: pipeline
+                .transforms
+                .iter()
+                .map(|t| t.local(context))
+                .collect::<Result<_>>()?,
+            sink: pipeline.sink.local(context)?,
+        })
+    }
+
+    fn run(mut self, pipeline: &Pipeline, context: &QueryContext, stop: &AtomicBool) -> Result<()> {
+        'partitions: while !stop.load(Ordering::Relaxed) {
+            let Some(mut partition) = pipeline.source.next_partition()? else {
+                break;
+            };
+            self.sink.start_partition(partition.ordinal())?;
+            while let Some(batch) = partition.next()? {
+                context.cancel.check()?;
+                if !batch.is_empty() && push(&mut self.transforms, self.sink.as_mut(), batch)? == Flow::Done {
+                    stop.store(true, Ordering::Relaxed);
+                    self.sink.end_partition()?;
+                    break 'partitions;
+                }
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            self.sink.end_partition()?;
+        }
+        for i in 0..self.transforms.len() {
+            let (done, rest) = self.transforms.split_at_mut(i + 1);
+            let sink = self.sink.as_mut();
+            if let Some(transform) = done.last_mut() {
+                transform.finish(&mut |batch| push(rest, sink, batch))?;
+            }
+        }
+        self.sink.combine()
+    }
+}
+
+/// Drives one batch through the remaining chain.
+fn push(transforms: &mut [Box<dyn LocalTransform>], sink: &mut dyn LocalSink, batch: Batch) -> Result<Flow> {
+    match transforms.split_first_mut() {
+        _ if batch.is_empty() => Ok(Flow::More),
+        None => sink.consume(batch),
+        Some((first, rest)) => first.push(batch, &mut |out| push(rest, sink, out)),
+    }
+}
