@@ -1,7 +1,11 @@
 //! Batches and the kernels that arrow lacks. The only room where `unsafe` may live.
 
 mod batch;
+pub mod bitselect;
+pub mod bitunpack;
 mod column;
+pub mod gather;
+pub mod views;
 
 pub use batch::{Batch, Selection};
 pub use column::Column;

@@ -1,1 +1,3 @@
 //! Apache Parquet.
+
+pub mod decode;
