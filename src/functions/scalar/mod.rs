@@ -1,8 +1,8 @@
 //! Scalar functions: columns in, column out, row by row.
 
-use super::Documentation;
+use super::{Documentation, wrong_arguments};
 use crate::error::Result;
-use crate::types::DataType;
+use crate::types::{DataType, ScalarValue};
 use crate::vector::Column;
 
 /// A function of one row.
@@ -10,11 +10,22 @@ pub struct ScalarFunction {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub doc: Documentation,
-    /// Chooses the overload: from argument types to the types the arguments are cast to and the result type.
-    pub signature: fn(&[DataType]) -> Result<Signature>,
+    /// Chooses the overload; `None` when none fits. Callers use [`ScalarFunction::signature`].
+    pub typing: fn(&[DataType], &[Option<ScalarValue>]) -> Option<Signature>,
     /// Computes the result for all rows. Arguments have the coerced types; NULL handling is the function's own.
     pub evaluate: fn(&Arguments) -> Result<Column>,
     pub properties: Properties,
+}
+
+impl ScalarFunction {
+    /// Chooses the overload: from argument types to the types the arguments are cast to and the result type.
+    /// `constants` has the value of each argument that is a literal (a time zone is part of a type).
+    ///
+    /// # Errors
+    /// When no overload fits, with the expected signature as hint.
+    pub fn signature(&self, types: &[DataType], constants: &[Option<ScalarValue>]) -> Result<Signature> {
+        (self.typing)(types, constants).ok_or_else(|| wrong_arguments(self.name, self.doc.signature, types))
+    }
 }
 
 /// What the optimizer may assume.
