@@ -1,6 +1,8 @@
 //! Batches and the kernels that arrow lacks. The only room where `unsafe` may live.
 
 mod batch;
+pub mod hash;
+pub mod keys;
 pub mod bitselect;
 pub mod bitunpack;
 mod column;
