@@ -1,4 +1,18 @@
 //! URL scheme → object store, locations, listing, ranged reads. The only room with `async`.
+//!
+//! Everything outside is synchronous: [`list`] says which files a location stands for, [`read_range`] and friends give
+//! their bytes, [`open_text`] streams a compressed or plain text file.
+
+mod list;
+mod location;
+mod read;
+mod store;
+mod text;
+
+pub use list::{exists, list};
+pub use location::{Location, absolute_path};
+pub use read::{forget_open_files, read_all, read_range, read_ranges};
+pub use text::{Compression, open_text};
 
 use std::sync::Arc;
 

@@ -1,0 +1,308 @@
+//! Which files a location stands for.
+
+use super::ObjectFile;
+use super::location::{Location, Scheme};
+use super::store::wait;
+use crate::error::{Error, Result, nearest};
+use futures::stream::{self, StreamExt};
+use globset::GlobMatcher;
+use object_store::path::Path;
+use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use std::sync::Arc;
+
+/// Folders listed at the same time.
+const LISTINGS_IN_FLIGHT: usize = 32;
+
+/// The files of a location, sorted by name: the file itself, all files below a folder, or those that match a pattern.
+/// Names that start with `_` or `.` below the location's base are hidden. An empty folder gives an empty list.
+///
+/// # Errors
+/// `Storage` when there is no such file or folder, or nothing matches, with the nearest existing name.
+pub fn list(location: &Location) -> Result<Vec<ObjectFile>> {
+    let mut files = wait(find(location))??;
+    files.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(files)
+}
+
+/// Whether there is a file or folder at the location, or some file matches its pattern.
+pub fn exists(location: &Location) -> Result<bool> {
+    if location.is_pattern() {
+        return Ok(list(location).is_ok());
+    }
+    wait(async {
+        Ok(location.store.head(&location.base_path).await.is_ok()
+            || is_folder(location).await?
+            || !children(location, &location.base_path).await?.objects.is_empty())
+    })?
+}
+
+async fn find(location: &Location) -> Result<Vec<ObjectFile>> {
+    if location.is_pattern() {
+        return find_pattern(location).await;
+    }
+    if !location.folder {
+        match location.store.head(&location.base_path).await {
+            Ok(meta) => return Ok(vec![file_at(location, location.base.as_str().into(), &meta)]),
+            Err(object_store::Error::NotFound { .. }) => {}
+            // The local store calls a folder that is looked up as a file by various names.
+            Err(_) if is_folder(location).await.unwrap_or(false) => {}
+            Err(e) => return Err(store_error(&location.text, e)),
+        }
+    }
+    let files = walk(location, &|_| true).await?;
+    if files.is_empty() && !is_folder(location).await? {
+        return Err(missing(location).await);
+    }
+    Ok(files)
+}
+
+/// All files below the base, folders at one level at the same time. `visit` says by a folder's path below the base whether to go in.
+async fn walk(location: &Location, visit: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<Vec<ObjectFile>> {
+    let mut files = vec![];
+    let mut level = vec![location.base_path.clone()];
+    while !level.is_empty() {
+        let mut listings =
+            stream::iter(level.iter().map(|folder| children(location, folder))).buffer_unordered(LISTINGS_IN_FLIGHT);
+        let mut next = vec![];
+        while let Some(listing) = listings.next().await {
+            let listing = listing?;
+            for meta in &listing.objects {
+                if let Some(relative) = visible(location, &meta.location) {
+                    files.push(file_at(location, below(location, &relative), meta));
+                }
+            }
+            next.extend(
+                listing
+                    .common_prefixes
+                    .into_iter()
+                    .filter(|folder| visible(location, folder).is_some_and(|relative| visit(&relative))),
+            );
+        }
+        drop(listings);
+        level = next;
+    }
+    Ok(files)
+}
+
+async fn find_pattern(location: &Location) -> Result<Vec<ObjectFile>> {
+    let matcher = location.matcher()?;
+    let levels = levels(location)?;
+    let relative = |file: &ObjectFile| -> String { relative_to(location, &file.location) };
+    // `trips/2020-*` may mean folders: then their files are taken, unless some file has such a name itself.
+    let below_match = |path: &str| path.match_indices('/').any(|(at, _)| matcher.is_match(&path[..at]));
+    let visit = |folder: &str| {
+        let depth = folder.split('/').count();
+        match levels.get(depth.saturating_sub(1)) {
+            Some(Some(level)) => level.is_match(folder),
+            Some(None) => true,
+            None => levels.iter().any(Option::is_none) || below_match(folder) || matcher.is_match(folder),
+        }
+    };
+    let files = walk(location, &visit).await?;
+    let (matching, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|f| matcher.is_match(relative(f)));
+    let found = match matching.is_empty() {
+        false => matching,
+        true => others.into_iter().filter(|f| below_match(&relative(f))).collect(),
+    };
+    if found.is_empty() {
+        return Err(missing(location).await);
+    }
+    Ok(found)
+}
+
+/// For each depth, what a folder's path must match to be worth listing; `None` from the first `**` on.
+fn levels(location: &Location) -> Result<Vec<Option<GlobMatcher>>> {
+    let mut levels = vec![];
+    for depth in 1..=location.pattern.len() {
+        let pattern = &location.pattern[..depth];
+        if pattern.iter().any(|c| c.contains("**") || c.contains('/')) {
+            levels.push(None);
+            break;
+        }
+        levels.push(Some(location.glob(&pattern.join("/"))?));
+    }
+    Ok(levels)
+}
+
+async fn children(location: &Location, folder: &Path) -> Result<ListResult> {
+    match location.store.list_with_delimiter(Some(folder)).await {
+        Ok(listing) => Ok(listing),
+        Err(object_store::Error::NotFound { .. }) => Ok(ListResult {
+            common_prefixes: vec![],
+            objects: vec![],
+            extensions: Default::default(),
+        }),
+        Err(e) => Err(store_error(&location.text, e)),
+    }
+}
+
+/// The path below the base, unless a component of it is hidden.
+fn visible(location: &Location, path: &Path) -> Option<String> {
+    let parts: Vec<String> = path
+        .prefix_match(&location.base_path)?
+        .map(|part| part.as_ref().to_string())
+        .collect();
+    let hidden = parts.is_empty() || parts.iter().any(|p| p.starts_with(['_', '.']));
+    (!hidden).then(|| parts.join("/"))
+}
+
+/// The full location of a path below the base.
+fn below(location: &Location, relative: &str) -> Arc<str> {
+    match location.base.as_str() {
+        "." if location.scheme == Scheme::Local => relative.into(),
+        base => format!("{}/{relative}", base.trim_end_matches('/')).into(),
+    }
+}
+
+fn relative_to(location: &Location, full: &str) -> String {
+    match location.base.as_str() {
+        "." if location.scheme == Scheme::Local => full.to_string(),
+        base => full
+            .strip_prefix(base.trim_end_matches('/'))
+            .unwrap_or(full)
+            .trim_start_matches('/')
+            .to_string(),
+    }
+}
+
+fn file_at(location: &Location, name: Arc<str>, meta: &ObjectMeta) -> ObjectFile {
+    ObjectFile {
+        location: name,
+        size: meta.size,
+        modified: meta.last_modified.timestamp_micros(),
+        // The local store's tag says no more than size and time, which are compared anyway.
+        etag: meta
+            .e_tag
+            .as_deref()
+            .filter(|_| location.scheme != Scheme::Local)
+            .map(Into::into),
+    }
+}
+
+async fn is_folder(location: &Location) -> Result<bool> {
+    if location.scheme == Scheme::Local {
+        return Ok(std::path::Path::new(&location.base).is_dir());
+    }
+    let listing = children(location, &location.base_path).await?;
+    Ok(!listing.common_prefixes.is_empty() || !listing.objects.is_empty())
+}
+
+/// The error for a location without files, naming the deepest folder that exists and the nearest name in it.
+async fn missing(location: &Location) -> Error {
+    let error = match location.is_pattern() {
+        true => Error::storage(format!("no file matches \"{}\"", location.text)),
+        false => Error::storage(format!("there is no file or folder \"{}\"", location.text)),
+    };
+    let parts: Vec<String> = location.base_path.parts().map(|p| p.as_ref().to_string()).collect();
+    let mut folder = Path::default();
+    for (depth, part) in parts.iter().enumerate() {
+        let Ok(listing) = children(location, &folder).await else {
+            return error;
+        };
+        let mut names: Vec<&str> = listing.common_prefixes.iter().filter_map(|p| p.filename()).collect();
+        names.extend(listing.objects.iter().filter_map(|o| o.location.filename()));
+        if !names.contains(&part.as_str()) {
+            let shown = match depth {
+                0 => "/".to_string(),
+                _ => format!("{}{folder}", if location.scheme == Scheme::Local { "/" } else { "" }),
+            };
+            return match nearest(part, names) {
+                Some(best) => error.with_hint(format!("did you mean \"{best}\" instead of \"{part}\" in {shown}?")),
+                None => error.with_hint(format!("{shown} has no \"{part}\"")),
+            };
+        }
+        folder = folder.join(part.as_str());
+    }
+    error
+}
+
+pub(super) fn store_error(name: &str, e: object_store::Error) -> Error {
+    use object_store::Error as E;
+    let text = match &e {
+        E::NotFound { .. } => "there is no such file".to_string(),
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => "permission denied".to_string(),
+        E::Precondition { .. } => "the file changed while it was read".to_string(),
+        // The innermost cause says what the operating system said.
+        other => {
+            let mut cause: &dyn std::error::Error = other;
+            while let Some(inner) = cause.source() {
+                cause = inner;
+            }
+            cause.to_string()
+        }
+    };
+    Error::storage(format!("{name}: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+        dir
+    }
+
+    fn found(dir: &tempfile::TempDir, pattern: &str) -> Vec<String> {
+        let root = dir.path().to_str().unwrap();
+        let location = Location::parse(&format!("{root}/{pattern}")).unwrap();
+        let files = list(&location).unwrap();
+        files
+            .iter()
+            .map(|f| f.location.strip_prefix(&format!("{root}/")).unwrap().to_string())
+            .collect()
+    }
+
+    #[test]
+    fn files_folders_and_patterns() {
+        let dir = tree(&[
+            "a.csv",
+            "b.csv",
+            "_hidden/x.csv",
+            ".hidden",
+            "t/y=1/p1.parquet",
+            "t/y=1/_tmp/p.parquet",
+            "t/y=2/p2.parquet",
+            "t/y=2/d/p3.parquet",
+            "sp ace/n%2Fa.csv",
+        ]);
+        assert_eq!(found(&dir, "a.csv"), ["a.csv"]);
+        assert_eq!(found(&dir, "*.csv"), ["a.csv", "b.csv"]);
+        assert_eq!(found(&dir, "{a,b}.csv"), ["a.csv", "b.csv"]);
+        assert_eq!(found(&dir, "[b-z].csv"), ["b.csv"]);
+        assert_eq!(found(&dir, "?.csv"), ["a.csv", "b.csv"]);
+        assert_eq!(
+            found(&dir, "t"),
+            ["t/y=1/p1.parquet", "t/y=2/d/p3.parquet", "t/y=2/p2.parquet"]
+        );
+        assert_eq!(found(&dir, "t/"), found(&dir, "t"));
+        assert_eq!(found(&dir, "t/*/*.parquet"), ["t/y=1/p1.parquet", "t/y=2/p2.parquet"]);
+        assert_eq!(found(&dir, "t/**/*.parquet"), found(&dir, "t"));
+        assert_eq!(found(&dir, "**/p3.parquet"), ["t/y=2/d/p3.parquet"]);
+        assert_eq!(found(&dir, "t/y=*"), found(&dir, "t"));
+        assert_eq!(found(&dir, "sp ace"), ["sp ace/n%2Fa.csv"]);
+        assert_eq!(found(&dir, "sp*/*"), ["sp ace/n%2Fa.csv"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_neighbour() {
+        let dir = tree(&["trips/january.csv"]);
+        let root = dir.path().to_str().unwrap();
+        let error = list(&Location::parse(&format!("{root}/trips/januray.csv")).unwrap()).unwrap_err();
+        assert!(error.message().contains("januray.csv"), "{error}");
+        assert!(error.hint().unwrap().contains("\"january.csv\""), "{error}");
+        let error = list(&Location::parse(&format!("{root}/trips/*.parquet")).unwrap()).unwrap_err();
+        assert!(error.message().contains("no file matches"), "{error}");
+        std::fs::create_dir(dir.path().join("empty")).unwrap();
+        assert!(
+            list(&Location::parse(&format!("{root}/empty")).unwrap())
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
