@@ -11,6 +11,7 @@ mod plan;
 mod visit;
 
 pub use crate::expression::BinaryOp;
+pub(crate) use builder::split_condition;
 pub use builder::{PlanBuilder, Scope};
 pub use expr::{AggregateCall, Expr, FrameBound, FrameUnits, SortKey, Subquery, WindowCall, WindowFrame, WindowTarget};
 pub use plan::{

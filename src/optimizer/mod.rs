@@ -1,1 +1,90 @@
-//! optimizer
+//! The optimizer: rules, one file each, applied once in one ordered list. The plan is verified after every rule.
+//!
+//! A rule takes a plan and gives a plan with the same output columns (identities, types, order) and the same rows.
+
+mod freeze_stable_functions;
+mod prune_columns;
+mod push_down_filter;
+mod simplify_expressions;
+mod unwrap_comparisons;
+mod verify;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::logical::LogicalPlan;
+
+/// One rewrite of the whole plan.
+struct Rule {
+    /// A verb phrase; `EXPLAIN (TYPE RULES)` shows it.
+    name: &'static str,
+    apply: fn(LogicalPlan, &Config) -> Result<LogicalPlan>,
+    /// Runs also with `optimizer = false`: without it the plan cannot run, or would give another answer.
+    needed: bool,
+}
+
+const fn rule(name: &'static str, apply: fn(LogicalPlan, &Config) -> Result<LogicalPlan>) -> Rule {
+    Rule {
+        name,
+        apply,
+        needed: false,
+    }
+}
+
+const fn needed(name: &'static str, apply: fn(LogicalPlan, &Config) -> Result<LogicalPlan>) -> Rule {
+    Rule {
+        name,
+        apply,
+        needed: true,
+    }
+}
+
+/// Every rule in the order in which they run, each with why it stands there.
+static RULES: &[Rule] = &[
+    // First, so that every mention of now() in the statement becomes the same constant.
+    needed(
+        "freeze_stable_functions",
+        freeze_stable_functions::freeze_stable_functions,
+    ),
+    // Before unnesting, which wants NOT pushed down to EXISTS and IN.
+    rule("simplify_expressions", simplify_expressions::simplify_expressions),
+    rule("push_down_filter", push_down_filter::push_down_filter),
+    // Last, because every other rule may leave columns without readers.
+    rule("prune_columns", prune_columns::prune_columns),
+];
+
+/// The plan that runs: the same rows as `plan`, found with less work.
+///
+/// # Errors
+/// When a rule meets something it cannot express, or breaks the plan (a bug of ours).
+pub fn optimize(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
+    apply_rules(plan, config, None)
+}
+
+/// As [`optimize`]; `trace` sees the plan after each rule that changed it.
+pub fn optimize_with_trace(
+    plan: LogicalPlan,
+    config: &Config,
+    trace: &mut dyn FnMut(&'static str, &LogicalPlan),
+) -> Result<LogicalPlan> {
+    apply_rules(plan, config, Some(trace))
+}
+
+fn apply_rules(
+    mut plan: LogicalPlan,
+    config: &Config,
+    mut trace: Option<&mut dyn FnMut(&'static str, &LogicalPlan)>,
+) -> Result<LogicalPlan> {
+    let schema = plan.schema().clone();
+    verify::verify(&plan, &schema).map_err(|e| e.context("the plan as bound"))?;
+    for rule in RULES.iter().filter(|r| r.needed || config.optimizer) {
+        let before = trace.is_some().then(|| plan.clone());
+        plan = (rule.apply)(plan, config)?;
+        verify::verify(&plan, &schema).map_err(|e| e.context(rule.name))?;
+        if let (Some(trace), Some(before)) = (trace.as_mut(), before)
+            && before != plan
+        {
+            trace(rule.name, &plan);
+        }
+    }
+    Ok(plan)
+}
