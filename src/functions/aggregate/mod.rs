@@ -1,6 +1,17 @@
 //! Aggregate functions over groups numbered 0, 1, 2, …
+//!
+//! An [`AggregateFunction`] describes; its [`Accumulator`] holds the states of all groups of one call in plain vectors
+//! indexed by group. [`create`] adds what the call asks for around it: DISTINCT and ORDER BY.
 
-use super::Documentation;
+mod count;
+mod encoding;
+mod extreme;
+mod groups;
+mod logic;
+mod moments;
+mod sum;
+
+use super::{Documentation, wrong_arguments};
 use crate::error::Result;
 use crate::types::{DataType, ScalarValue};
 use arrow::array::ArrayRef;
@@ -31,6 +42,8 @@ pub struct AggregateSignature {
 
 /// The states of one aggregate for all groups. States of two accumulators of the same signature can be merged in any
 /// order; `state` gives them as plain columns, one row per group, so that they can be exchanged and spilled.
+///
+/// Arrays are plain (never dictionary-coded) and of the types that the signature names; arrays after those are ignored.
 pub trait Accumulator: Send {
     /// Adds rows: row `i` of each argument array belongs to group `groups[i]`. Groups below `group_count` exist afterwards.
     fn update(&mut self, arguments: &[ArrayRef], groups: &[u32], group_count: usize) -> Result<()>;
@@ -49,11 +62,106 @@ pub trait Accumulator: Send {
 }
 
 /// All aggregate functions.
-pub static FUNCTIONS: &[AggregateFunction] = &[];
+pub static FUNCTIONS: &[AggregateFunction] = &[
+    count::COUNT,
+    count::COUNT_IF,
+    sum::SUM,
+    sum::AVG,
+    extreme::MIN,
+    extreme::MAX,
+    extreme::ANY_VALUE,
+    extreme::MIN_BY,
+    extreme::MAX_BY,
+    logic::BOOL_AND,
+    logic::BOOL_OR,
+    logic::BITWISE_AND_AGG,
+    logic::BITWISE_OR_AGG,
+    logic::BITWISE_XOR_AGG,
+    moments::STDDEV,
+    moments::STDDEV_POP,
+    moments::VARIANCE,
+    moments::VAR_POP,
+    moments::SKEWNESS,
+    moments::KURTOSIS,
+    moments::GEOMETRIC_MEAN,
+    moments::ENTROPY,
+    moments::CORR,
+    moments::COVAR_POP,
+    moments::COVAR_SAMP,
+    moments::REGR_SLOPE,
+    moments::REGR_INTERCEPT,
+    moments::REGR_R2,
+    moments::REGR_COUNT,
+    moments::REGR_AVGX,
+    moments::REGR_AVGY,
+    moments::REGR_SXX,
+    moments::REGR_SYY,
+    moments::REGR_SXY,
+];
 
 /// The function of that name (lower case).
 pub fn find(name: &str) -> Option<&'static AggregateFunction> {
     FUNCTIONS.iter().find(|f| f.name == name || f.aliases.contains(&name))
+}
+
+impl AggregateFunction {
+    /// A function whose result depends on how often a value comes, and not on the order of rows.
+    const fn new(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        doc: Documentation,
+        signature: fn(&[DataType], &[Option<ScalarValue>]) -> Result<AggregateSignature>,
+        create: fn(&AggregateSignature, &[Option<ScalarValue>]) -> Result<Box<dyn Accumulator>>,
+    ) -> Self {
+        Self {
+            name,
+            aliases,
+            doc,
+            signature,
+            create,
+            ignores_duplicates: false,
+            order_sensitive: false,
+        }
+    }
+
+    const fn ignoring_duplicates(mut self) -> Self {
+        self.ignores_duplicates = true;
+        self
+    }
+
+    const fn in_row_order(mut self) -> Self {
+        self.order_sensitive = true;
+        self
+    }
+}
+
+const fn documented(
+    signature: &'static str,
+    summary: &'static str,
+    query: &'static str,
+    result: &'static str,
+) -> Documentation {
+    Documentation {
+        signature,
+        summary,
+        example: (query, result),
+    }
+}
+
+fn signature(arguments: &[DataType], state: &[DataType], result: DataType) -> AggregateSignature {
+    AggregateSignature {
+        arguments: arguments.to_vec(),
+        state: state.to_vec(),
+        result,
+    }
+}
+
+/// The only argument's type, or the error that names what was found.
+fn one_argument<'a>(function: &AggregateFunction, found: &'a [DataType]) -> Result<&'a DataType> {
+    match found {
+        [t] => Ok(t),
+        _ => Err(wrong_arguments(function.name, function.doc.signature, found)),
+    }
 }
 
 impl std::fmt::Debug for AggregateFunction {
