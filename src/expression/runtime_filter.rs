@@ -3,44 +3,341 @@
 //! A filter is written through a [`FilterBuilder`] and only readable once sealed, so that no scan can ever see one that
 //! lacks build rows.
 
-use crate::types::ScalarValue;
+use crate::error::Result;
+use crate::types::{DataType, ScalarValue};
+use crate::vector::Column;
+use crate::vector::hash::{hash_bytes, hash_word};
+use crate::vector::keys::fixed_words;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::Int32Type;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What a scan applies to one of its columns: empty until the build side is complete.
 #[derive(Debug, Clone, Default)]
 pub struct RuntimeFilter {
-    slot: Arc<OnceLock<Sealed>>,
+    shared: Arc<Shared>,
 }
 
-/// A complete filter.
+#[derive(Debug, Default)]
+struct Shared {
+    slot: OnceLock<Sealed>,
+    tested: AtomicU64,
+    passed: AtomicU64,
+}
+
+/// A complete filter: which values the build side's key column has. It may let others pass, never keeps one of them out.
 #[derive(Debug)]
 pub struct Sealed {
-    pub min: ScalarValue,
-    pub max: ScalarValue,
+    set: KeySet,
+    /// Smallest and largest key, for integers, dates and the like.
+    bounds: Option<(i64, i64)>,
+}
+
+#[derive(Debug)]
+enum KeySet {
+    Empty,
+    /// Bit `v - min` is set when `v` is a key.
+    Bitmap {
+        min: i64,
+        bits: Vec<u64>,
+    },
+    /// A blocked Bloom filter: 64-bit blocks, five bits per key (Putze, Sanders, Singler 2007).
+    Bloom(Vec<u64>),
 }
 
 /// The side that fills the filter; sealing consumes it.
 #[derive(Debug)]
 pub struct FilterBuilder {
-    slot: Arc<OnceLock<Sealed>>,
+    shared: Arc<Shared>,
 }
 
 impl RuntimeFilter {
     /// An empty filter and the builder that will fill it.
     pub fn new() -> (Self, FilterBuilder) {
-        let slot = Arc::new(OnceLock::new());
-        (Self { slot: slot.clone() }, FilterBuilder { slot })
+        let shared = Arc::new(Shared::default());
+        (Self { shared: shared.clone() }, FilterBuilder { shared })
     }
 
-    /// The filter when its build side was complete and found it worth publishing.
+    /// The filter, once its build side was complete.
     pub fn get(&self) -> Option<&Sealed> {
-        self.slot.get()
+        self.shared.slot.get()
+    }
+
+    /// The filter while it is worth the time: not after it let most of the rows pass.
+    pub fn get_worthwhile(&self) -> Option<&Sealed> {
+        let tested = self.shared.tested.load(Ordering::Relaxed);
+        let passed = self.shared.passed.load(Ordering::Relaxed);
+        if tested > 50_000 && passed as f64 > tested as f64 * 0.75 {
+            None
+        } else {
+            self.get()
+        }
+    }
+
+    /// Tells how many of the tested rows passed.
+    pub fn record(&self, tested: usize, passed: usize) {
+        self.shared.tested.fetch_add(tested as u64, Ordering::Relaxed);
+        self.shared.passed.fetch_add(passed as u64, Ordering::Relaxed);
     }
 }
 
 impl FilterBuilder {
-    /// Publishes the filter; call it only when every build row was seen.
-    pub fn seal(self, filter: Sealed) {
-        let _ = self.slot.set(filter);
+    /// Publishes the set of the values of `keys`, which must be the key column of every build row there is.
+    pub fn seal(self, keys: &ArrayRef) -> Result<()> {
+        if let Some(sealed) = Sealed::of(keys)? {
+            let _ = self.shared.slot.set(sealed);
+        }
+        Ok(())
+    }
+}
+
+/// Bits that a bitmap may take: 32 MB.
+const MAX_BITMAP_BITS: i128 = 1 << 28;
+/// Keys that a Bloom filter is built for; beyond, probing it costs a cache miss per row for little gain.
+const MAX_BLOOM_KEYS: usize = 1 << 24;
+
+impl Sealed {
+    fn of(keys: &ArrayRef) -> Result<Option<Self>> {
+        let rows = keys.len() - keys.null_count();
+        if rows == 0 {
+            return Ok(Some(Self {
+                set: KeySet::Empty,
+                bounds: None,
+            }));
+        }
+        let Some(values) = integers(keys)? else {
+            return Ok(Self::bloom(keys, rows)?.map(|set| Self { set, bounds: None }));
+        };
+        let valid = |i: usize| keys.is_valid(i);
+        let present = || values.iter().enumerate().filter(|(i, _)| valid(*i)).map(|(_, v)| *v);
+        let (min, max) = present().fold((i64::MAX, i64::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
+        let range = max as i128 - min as i128 + 1;
+        let set = if range <= MAX_BITMAP_BITS && range <= rows as i128 * 256 + 65_536 {
+            let mut bits = vec![0u64; (range as usize).div_ceil(64)];
+            for v in present() {
+                let at = v.wrapping_sub(min) as usize;
+                bits[at / 64] |= 1 << (at % 64);
+            }
+            Some(KeySet::Bitmap { min, bits })
+        } else {
+            Self::bloom(keys, rows)?
+        };
+        Ok(set.map(|set| Self {
+            set,
+            bounds: Some((min, max)),
+        }))
+    }
+
+    fn bloom(keys: &ArrayRef, rows: usize) -> Result<Option<KeySet>> {
+        let Some(hashes) = hashes(keys)?.filter(|_| rows <= MAX_BLOOM_KEYS) else {
+            return Ok(None);
+        };
+        let mut blocks = vec![0u64; (rows / 4).next_power_of_two().max(1)];
+        let mask = blocks.len() - 1;
+        for (i, hash) in hashes.into_iter().enumerate() {
+            if keys.is_valid(i) {
+                blocks[(hash >> 32) as usize & mask] |= bloom_bits(hash);
+            }
+        }
+        Ok(Some(KeySet::Bloom(blocks)))
+    }
+
+    /// Whether some key may lie in `min..=max`; the question of a row group.
+    pub fn may_overlap(&self, min: &ScalarValue, max: &ScalarValue) -> bool {
+        if let KeySet::Empty = self.set {
+            return false;
+        }
+        match (self.bounds, integer_of(min), integer_of(max)) {
+            (Some((lo, hi)), Some(min), Some(max)) if min > max || hi < min || lo > max => false,
+            (Some(_), Some(from), Some(to)) => match &self.set {
+                KeySet::Bitmap { min, bits } => any_bit(bits, from.saturating_sub(*min), to.saturating_sub(*min)),
+                _ => true,
+            },
+            _ => true,
+        }
+    }
+
+    /// The positions of the rows that may have a partner; NULL never has one. `None` when all may.
+    pub fn select(&self, column: &Column) -> Result<Option<Vec<u32>>> {
+        let keep = |hits: Vec<bool>| {
+            let positions: Vec<u32> = hits
+                .iter()
+                .enumerate()
+                .filter(|(_, hit)| **hit)
+                .map(|(i, _)| i as u32)
+                .collect();
+            (positions.len() < hits.len()).then_some(positions)
+        };
+        let rows = column.len();
+        Ok(match column {
+            Column::Constant { value, .. } => {
+                if self.contains(value)?.first() == Some(&true) {
+                    None
+                } else {
+                    (rows > 0).then(Vec::new)
+                }
+            }
+            Column::Array(array) => match array.data_type() {
+                DataType::Dictionary(_, _) => {
+                    let any = array.as_any_dictionary();
+                    let of_values = self.contains(any.values())?;
+                    let codes = any.keys().as_primitive::<Int32Type>();
+                    keep(
+                        codes
+                            .iter()
+                            .map(|c| c.and_then(|c| of_values.get(c as usize).copied()).unwrap_or(false))
+                            .collect(),
+                    )
+                }
+                _ => keep(self.contains(array)?),
+            },
+        })
+    }
+
+    fn contains(&self, array: &ArrayRef) -> Result<Vec<bool>> {
+        let mut hits = match &self.set {
+            KeySet::Empty => vec![false; array.len()],
+            KeySet::Bitmap { min, bits } => match integers(array)? {
+                None => vec![true; array.len()],
+                Some(values) => values
+                    .iter()
+                    .map(|v| {
+                        let at = v.wrapping_sub(*min) as u64 as usize;
+                        bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+                    })
+                    .collect(),
+            },
+            KeySet::Bloom(blocks) => match hashes(array)? {
+                None => vec![true; array.len()],
+                Some(hashes) => {
+                    let mask = blocks.len() - 1;
+                    let hit = |hash: u64| {
+                        let bits = bloom_bits(hash);
+                        blocks[(hash >> 32) as usize & mask] & bits == bits
+                    };
+                    hashes.into_iter().map(hit).collect()
+                }
+            },
+        };
+        if let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) {
+            hits.iter_mut().zip(nulls.iter()).for_each(|(hit, valid)| *hit &= valid);
+        }
+        Ok(hits)
+    }
+}
+
+fn bloom_bits(hash: u64) -> u64 {
+    (0..5).fold(0, |bits, i| bits | 1 << (hash >> (i * 6) & 63))
+}
+
+/// Whether some bit in `from..=to` is set; positions outside the bitmap are not.
+fn any_bit(bits: &[u64], from: i64, to: i64) -> bool {
+    let last = bits.len() as i64 * 64 - 1;
+    let (from, to) = (from.max(0), to.min(last));
+    if from > to {
+        return false;
+    }
+    let (first_word, last_word) = (from as usize / 64, to as usize / 64);
+    let low = u64::MAX << (from % 64);
+    let high = u64::MAX >> (63 - to % 64);
+    if first_word == last_word {
+        return bits[first_word] & low & high != 0;
+    }
+    bits[first_word] & low != 0
+        || bits[last_word] & high != 0
+        || bits[first_word + 1..last_word].iter().any(|w| *w != 0)
+}
+
+/// Integer-like values widened to 64 bits; `None` for other types.
+fn integers(array: &ArrayRef) -> Result<Option<Vec<i64>>> {
+    let widen = |bits: u32, words: Vec<u64>| {
+        let shift = 64 - bits;
+        words.into_iter().map(|w| ((w << shift) as i64) >> shift).collect()
+    };
+    Ok(match array.data_type() {
+        DataType::Int8 => Some(widen(8, fixed_words(array)?)),
+        DataType::Int16 => Some(widen(16, fixed_words(array)?)),
+        DataType::Int32 | DataType::Date32 => Some(widen(32, fixed_words(array)?)),
+        DataType::Int64 | DataType::Decimal64(..) | DataType::Timestamp(..) => Some(widen(64, fixed_words(array)?)),
+        _ => None,
+    })
+}
+
+fn integer_of(value: &ScalarValue) -> Option<i64> {
+    match value {
+        ScalarValue::Date(v) => Some(*v as i64),
+        ScalarValue::Timestamp(v, _) => Some(*v),
+        ScalarValue::Decimal(v, _, _) => i64::try_from(*v).ok(),
+        other => other.as_integer(),
+    }
+}
+
+/// Hashes of the values, NULL slots holding anything; `None` for types without.
+fn hashes(array: &ArrayRef) -> Result<Option<Vec<u64>>> {
+    Ok(match array.data_type() {
+        DataType::Utf8View => Some(
+            array
+                .as_string_view()
+                .iter()
+                .map(|s| hash_bytes(s.unwrap_or("").as_bytes()))
+                .collect(),
+        ),
+        DataType::BinaryView => Some(
+            array
+                .as_binary_view()
+                .iter()
+                .map(|b| hash_bytes(b.unwrap_or(&[])))
+                .collect(),
+        ),
+        t if t.is_nested() || matches!(t, DataType::Decimal128(..)) => None,
+        _ => Some(fixed_words(array)?.into_iter().map(hash_word).collect()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringViewArray};
+
+    fn sealed(keys: ArrayRef) -> RuntimeFilter {
+        let (filter, builder) = RuntimeFilter::new();
+        assert!(filter.get().is_none());
+        builder.seal(&keys).unwrap();
+        filter
+    }
+
+    #[test]
+    fn keys_pass_and_bounds_prune() {
+        let filter = sealed(Arc::new(Int64Array::from(vec![Some(5), None, Some(900)])));
+        let filter = filter.get().unwrap();
+        let probe: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), Some(6), None, Some(900), Some(-1)]));
+        assert_eq!(filter.select(&Column::Array(probe)).unwrap(), Some(vec![0, 3]));
+        assert!(!filter.may_overlap(&ScalarValue::Int64(6), &ScalarValue::Int64(899)));
+        assert!(filter.may_overlap(&ScalarValue::Int64(6), &ScalarValue::Int64(900)));
+    }
+
+    #[test]
+    fn a_bloom_filter_has_no_false_negatives() {
+        let wide: Vec<i64> = (0..1000).map(|i| i * 1_000_000_007).collect();
+        for keys in [
+            Arc::new(Int64Array::from(wide.clone())) as ArrayRef,
+            Arc::new(StringViewArray::from_iter_values(wide.iter().map(|i| i.to_string()))),
+        ] {
+            let filter = sealed(keys.clone());
+            assert_eq!(filter.get().unwrap().select(&Column::Array(keys)).unwrap(), None);
+        }
+        let filter = sealed(Arc::new(StringViewArray::from_iter_values(
+            wide.iter().map(|i| i.to_string()),
+        )));
+        let others: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("x{i}"))));
+        let passed = filter
+            .get()
+            .unwrap()
+            .select(&Column::Array(others))
+            .unwrap()
+            .unwrap()
+            .len();
+        assert!(passed < 100, "{passed} of 1000 strangers passed");
     }
 }

@@ -3,7 +3,7 @@
 pub mod parquet;
 
 use crate::error::Result;
-use crate::expression::Predicate;
+use crate::expression::{Predicate, RuntimeFilter};
 use crate::storage::ObjectFile;
 use crate::types::{DataType, ScalarValue};
 use crate::vector::Batch;
@@ -21,7 +21,14 @@ pub trait FileFormat: Debug + Send + Sync {
     fn inspect(&self, file: &ObjectFile, sample: bool) -> Result<FileInfo>;
 
     /// Cuts a file into units of work, leaving out those that the request's predicates exclude.
-    fn partitions(&self, file: &ObjectFile, info: &Arc<FileInfo>, request: &ScanRequest) -> Result<Vec<Partition>>;
+    /// `constants` are the values of the table's partition columns for this file.
+    fn partitions(
+        &self,
+        file: &ObjectFile,
+        info: &Arc<FileInfo>,
+        constants: &[ScalarValue],
+        request: &ScanRequest,
+    ) -> Result<Vec<Partition>>;
 
     /// Starts reading one partition.
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>>;
@@ -58,6 +65,8 @@ pub struct ScanRequest {
     pub output: usize,
     /// Conjuncts that every row given out fulfils, over positions in `columns`; they also prune.
     pub predicates: Vec<Predicate>,
+    /// Filters that joins make for single columns: position in `columns` and filter. They prune, and drop rows when it pays.
+    pub runtime_filters: Vec<(usize, RuntimeFilter)>,
     /// Rows per batch.
     pub batch_rows: usize,
 }
@@ -70,7 +79,7 @@ pub struct ScanColumn {
     /// … or by position among the table's columns (CSV).
     pub position: usize,
     pub data_type: DataType,
-    /// The value for all rows of a file when this is a partition column, per file index; see `Partition::constants`.
+    /// Position in `Partition::constants` when this is a partition column.
     pub partition_column: Option<usize>,
 }
 

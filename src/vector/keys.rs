@@ -93,7 +93,14 @@ impl KeyEncoder {
             if used + bits > 64 {
                 (word, used) = (word + 1, 0);
             }
-            columns.push(KeyColumn { data_type: t.clone(), coding, word, shift: used, bits, nullable });
+            columns.push(KeyColumn {
+                data_type: t.clone(),
+                coding,
+                word,
+                shift: used,
+                bits,
+                nullable,
+            });
             used += bits;
             if matches!(columns.last().map(|c| &c.coding), Some(Coding::Wide)) {
                 (word, used) = (word + 2, 0);
@@ -106,9 +113,16 @@ impl KeyEncoder {
             words += 1;
         }
         if types.len() > 64 && columns.iter().skip(64).any(|c| c.null_in_extra_word()) {
-            return Err(Error::unsupported(format!("{} grouping or join keys; the limit is 64", types.len())));
+            return Err(Error::unsupported(format!(
+                "{} grouping or join keys; the limit is 64",
+                types.len()
+            )));
         }
-        Ok(Self { columns, words, fixed_hash })
+        Ok(Self {
+            columns,
+            words,
+            fixed_hash,
+        })
     }
 
     /// Words per key, at least 1.
@@ -118,7 +132,11 @@ impl KeyEncoder {
 
     /// Encodes the rows, learning new strings. All columns have the same length.
     pub fn encode(&mut self, columns: &[Column], rows: usize) -> Result<EncodedKeys> {
-        let mut out = EncodedKeys { words: vec![0; rows * self.words], hashes: vec![], ..Default::default() };
+        let mut out = EncodedKeys {
+            words: vec![0; rows * self.words],
+            hashes: vec![],
+            ..Default::default()
+        };
         let stride = self.words;
         let mut hashes: Vec<u64> = vec![];
         for (i, (key, column)) in self.columns.iter_mut().zip(columns).enumerate() {
@@ -134,7 +152,11 @@ impl KeyEncoder {
 
     /// Encodes the rows without learning: values never seen mark their rows as unknown.
     pub fn encode_known(&self, columns: &[Column], rows: usize) -> Result<EncodedKeys> {
-        let mut out = EncodedKeys { words: vec![0; rows * self.words], hashes: vec![], ..Default::default() };
+        let mut out = EncodedKeys {
+            words: vec![0; rows * self.words],
+            hashes: vec![],
+            ..Default::default()
+        };
         let mut hashes: Vec<u64> = vec![];
         for (i, (key, column)) in self.columns.iter().zip(columns).enumerate() {
             let ids = match &key.coding {
@@ -145,7 +167,10 @@ impl KeyEncoder {
                 && ids.contains(&UNKNOWN)
             {
                 out.unknown_rows.resize(rows, false);
-                out.unknown_rows.iter_mut().zip(ids).for_each(|(u, id)| *u |= *id == UNKNOWN);
+                out.unknown_rows
+                    .iter_mut()
+                    .zip(ids)
+                    .for_each(|(u, id)| *u |= *id == UNKNOWN);
             }
             key.write(column, ids.as_deref(), i, self.words, &mut out, &mut hashes)?;
         }
@@ -155,7 +180,11 @@ impl KeyEncoder {
 
     /// The key columns of keys stored as `words`, one row per key.
     pub fn decode(&self, words: &[u64]) -> Result<Vec<ArrayRef>> {
-        self.columns.iter().enumerate().map(|(i, c)| c.decode(i, words, self.words)).collect()
+        self.columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| c.decode(i, words, self.words))
+            .collect()
     }
 
     /// Bytes held by the interners.
@@ -229,7 +258,10 @@ impl KeyColumn {
                             self.set_null(key, position);
                         }
                     }
-                    let hashed = values.iter().zip(nulls.iter()).map(|(&v, ok)| if ok { hash_word(v) } else { NULL_HASH });
+                    let hashed = values
+                        .iter()
+                        .zip(nulls.iter())
+                        .map(|(&v, ok)| if ok { hash_word(v) } else { NULL_HASH });
                     add_hashes(hashes, hashed);
                     note_nulls(out, &nulls, rows);
                 }
@@ -261,8 +293,17 @@ impl KeyColumn {
         }
     }
 
-    fn write_wide(&self, array: &dyn Array, position: usize, stride: usize, out: &mut EncodedKeys, hashes: &mut Vec<u64>) -> Result<()> {
-        let array = array.as_primitive_opt::<Decimal128Type>().ok_or_else(|| Error::internal("a wide key is a decimal"))?;
+    fn write_wide(
+        &self,
+        array: &dyn Array,
+        position: usize,
+        stride: usize,
+        out: &mut EncodedKeys,
+        hashes: &mut Vec<u64>,
+    ) -> Result<()> {
+        let array = array
+            .as_primitive_opt::<Decimal128Type>()
+            .ok_or_else(|| Error::internal("a wide key is a decimal"))?;
         for (row, key) in out.words.chunks_exact_mut(stride).enumerate() {
             if array.is_null(row) {
                 self.set_null(key, position);
@@ -272,7 +313,9 @@ impl KeyColumn {
                 key[self.word + 1] = (v >> 64) as u64;
             }
         }
-        let hashed = array.iter().map(|v| v.map_or(NULL_HASH, |v| combine_hashes(hash_word(v as u64), (v >> 64) as u64)));
+        let hashed = array
+            .iter()
+            .map(|v| v.map_or(NULL_HASH, |v| combine_hashes(hash_word(v as u64), (v >> 64) as u64)));
         add_hashes(hashes, hashed);
         if let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) {
             note_nulls(out, nulls, array.len());
@@ -295,7 +338,11 @@ impl KeyColumn {
             return Ok(Arc::new(array.with_data_type(self.data_type.clone())));
         }
         let value_bits = if self.bits == 64 { 64 } else { self.bits - 1 };
-        let mask = if value_bits == 64 { u64::MAX } else { (1u64 << value_bits) - 1 };
+        let mask = if value_bits == 64 {
+            u64::MAX
+        } else {
+            (1u64 << value_bits) - 1
+        };
         let values: Vec<u64> = keys.clone().map(|k| k[self.word] >> self.shift & mask).collect();
         let valid: Vec<bool> = keys.map(|k| !self.is_null(k, position)).collect();
         let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
@@ -305,7 +352,10 @@ impl KeyColumn {
 
 fn note_nulls(out: &mut EncodedKeys, nulls: &NullBuffer, rows: usize) {
     out.null_rows.resize(rows, false);
-    out.null_rows.iter_mut().zip(nulls.iter()).for_each(|(n, valid)| *n |= !valid);
+    out.null_rows
+        .iter_mut()
+        .zip(nulls.iter())
+        .for_each(|(n, valid)| *n |= !valid);
 }
 
 /// Starts the hashes with the first column, combines later ones.
@@ -313,7 +363,10 @@ fn add_hashes(hashes: &mut Vec<u64>, column: impl Iterator<Item = u64>) {
     if hashes.is_empty() {
         hashes.extend(column);
     } else {
-        hashes.iter_mut().zip(column).for_each(|(h, c)| *h = combine_hashes(*h, c));
+        hashes
+            .iter_mut()
+            .zip(column)
+            .for_each(|(h, c)| *h = combine_hashes(*h, c));
     }
 }
 
@@ -344,7 +397,12 @@ pub fn fixed_words(array: &dyn Array) -> Result<Vec<u64>> {
 }
 
 fn fixed_array(t: &DataType, values: Vec<u64>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
-    fn ints<T: ArrowPrimitiveType>(t: &DataType, v: Vec<u64>, nulls: Option<NullBuffer>, f: impl Fn(u64) -> T::Native) -> ArrayRef {
+    fn ints<T: ArrowPrimitiveType>(
+        t: &DataType,
+        v: Vec<u64>,
+        nulls: Option<NullBuffer>,
+        f: impl Fn(u64) -> T::Native,
+    ) -> ArrayRef {
         let values: Vec<T::Native> = v.into_iter().map(f).collect();
         Arc::new(PrimitiveArray::<T>::new(values.into(), nulls).with_data_type(t.clone()))
     }
@@ -453,19 +511,36 @@ impl Interner {
 
     fn array_ids(&mut self, array: &ArrayRef) -> Result<Vec<u32>> {
         match array.data_type() {
-            DataType::Utf8View => array.as_string_view().iter().map(|v| v.map_or(Ok(0), |s| self.intern(s.as_bytes()))).collect(),
-            DataType::BinaryView => array.as_binary_view().iter().map(|v| v.map_or(Ok(0), |b| self.intern(b))).collect(),
+            DataType::Utf8View => array
+                .as_string_view()
+                .iter()
+                .map(|v| v.map_or(Ok(0), |s| self.intern(s.as_bytes())))
+                .collect(),
+            DataType::BinaryView => array
+                .as_binary_view()
+                .iter()
+                .map(|v| v.map_or(Ok(0), |b| self.intern(b)))
+                .collect(),
             _ => {
                 let rows = self.converted(array)?;
                 (0..array.len())
-                    .map(|i| if array.is_null(i) { Ok(0) } else { self.intern(rows.row(i).as_ref()) })
+                    .map(|i| {
+                        if array.is_null(i) {
+                            Ok(0)
+                        } else {
+                            self.intern(rows.row(i).as_ref())
+                        }
+                    })
                     .collect()
             }
         }
     }
 
     fn converted(&self, array: &ArrayRef) -> Result<arrow::row::Rows> {
-        let converter = self.rows.as_ref().ok_or_else(|| Error::internal(format!("key of type {}", array.data_type())))?;
+        let converter = self
+            .rows
+            .as_ref()
+            .ok_or_else(|| Error::internal(format!("key of type {}", array.data_type())))?;
         Ok(converter.convert_columns(std::slice::from_ref(array))?)
     }
 
@@ -501,11 +576,23 @@ impl Interner {
         let known = |bytes: &[u8]| self.find(bytes, hash_bytes(bytes)).unwrap_or(UNKNOWN);
         let of_array = |array: &ArrayRef| -> Result<Vec<u32>> {
             Ok(match array.data_type() {
-                DataType::Utf8View => array.as_string_view().iter().map(|v| v.map_or(0, |s| known(s.as_bytes()))).collect(),
+                DataType::Utf8View => array
+                    .as_string_view()
+                    .iter()
+                    .map(|v| v.map_or(0, |s| known(s.as_bytes())))
+                    .collect(),
                 DataType::BinaryView => array.as_binary_view().iter().map(|v| v.map_or(0, known)).collect(),
                 _ => {
                     let rows = self.converted(array)?;
-                    (0..array.len()).map(|i| if array.is_null(i) { 0 } else { known(rows.row(i).as_ref()) }).collect()
+                    (0..array.len())
+                        .map(|i| {
+                            if array.is_null(i) {
+                                0
+                            } else {
+                                known(rows.row(i).as_ref())
+                            }
+                        })
+                        .collect()
                 }
             })
         };
@@ -519,7 +606,10 @@ impl Interner {
                         .keys()
                         .as_primitive_opt::<Int32Type>()
                         .ok_or_else(|| Error::internal("dictionary codes are 32-bit integers"))?;
-                    Ok(keys.iter().map(|k| k.and_then(|k| of_values.get(k as usize).copied()).unwrap_or(0)).collect())
+                    Ok(keys
+                        .iter()
+                        .map(|k| k.and_then(|k| of_values.get(k as usize).copied()).unwrap_or(0))
+                        .collect())
                 }
                 _ => of_array(array),
             },
@@ -544,11 +634,17 @@ impl Interner {
                 Arc::new(builder.finish())
             }
             t => {
-                let converter = self.rows.as_ref().ok_or_else(|| Error::internal(format!("key of type {t}")))?;
+                let converter = self
+                    .rows
+                    .as_ref()
+                    .ok_or_else(|| Error::internal(format!("key of type {t}")))?;
                 let parser = converter.parser();
                 let present: Vec<u32> = ids.iter().copied().filter(|id| *id != 0).collect();
                 let rows = present.iter().map(|id| parser.parse(self.value(*id)));
-                let array = converter.convert_rows(rows)?.pop().ok_or_else(|| Error::internal("one column was encoded"))?;
+                let array = converter
+                    .convert_rows(rows)?
+                    .pop()
+                    .ok_or_else(|| Error::internal("one column was encoded"))?;
                 let mut next = 0u32;
                 let positions: UInt32Array = ids
                     .iter()
@@ -577,10 +673,18 @@ mod tests {
     fn keys_survive_encoding() {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![Some(1), None, Some(1), Some(-5)])),
-            Arc::new(StringViewArray::from(vec![Some("a long string of some length"), Some(""), None, Some("b")])),
+            Arc::new(StringViewArray::from(vec![
+                Some("a long string of some length"),
+                Some(""),
+                None,
+                Some("b"),
+            ])),
             Arc::new(Date32Array::from(vec![Some(1), Some(-2), None, Some(3)])),
             Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(false)])),
-            Arc::new(Decimal128Array::from(vec![Some(-1), Some(1 << 100), None, Some(0)]).with_data_type(DataType::Decimal128(38, 2))),
+            Arc::new(
+                Decimal128Array::from(vec![Some(-1), Some(1 << 100), None, Some(0)])
+                    .with_data_type(DataType::Decimal128(38, 2)),
+            ),
             Arc::new(Float64Array::from(vec![Some(-0.0), Some(0.0), Some(f64::NAN), None])),
         ];
         let types: Vec<DataType> = columns.iter().map(|c| c.data_type().clone()).collect();

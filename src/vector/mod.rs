@@ -1,12 +1,12 @@
 //! Batches and the kernels that arrow lacks. The only room where `unsafe` may live.
 
 mod batch;
-pub mod hash;
-pub mod keys;
 pub mod bitselect;
 pub mod bitunpack;
 mod column;
 pub mod gather;
+pub mod hash;
+pub mod keys;
 pub mod views;
 
 pub use batch::{Batch, Selection};

@@ -1,3 +1,91 @@
-//! Apache Parquet.
+//! Apache Parquet: footers, pruning, reading row group by row group.
 
+mod column;
 pub mod decode;
+mod metadata;
+mod reader;
+
+pub use metadata::{Footer, RowGroupBounds};
+
+use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
+use crate::error::Result;
+use crate::expression::pruning::{Bounds, Verdict, verdict};
+use crate::storage::ObjectFile;
+use crate::types::ScalarValue;
+use std::sync::Arc;
+
+/// The Parquet format.
+#[derive(Debug, Default)]
+pub struct ParquetFormat;
+
+impl FileFormat for ParquetFormat {
+    fn name(&self) -> &'static str {
+        "PARQUET"
+    }
+
+    fn inspect(&self, file: &ObjectFile, _sample: bool) -> Result<FileInfo> {
+        metadata::inspect(file).map_err(|e| e.context(&file.location))
+    }
+
+    fn partitions(
+        &self,
+        file: &ObjectFile,
+        info: &Arc<FileInfo>,
+        constants: &[ScalarValue],
+        request: &ScanRequest,
+    ) -> Result<Vec<Partition>> {
+        let footer = Footer::of(info)?;
+        let in_file: Vec<Option<usize>> = request.columns.iter().map(|c| footer.column(&c.name)).collect();
+        let mut partitions = vec![];
+        for (index, group) in footer.metadata.row_groups().iter().enumerate() {
+            let bounds = |column: usize| -> Option<Bounds> {
+                let wanted = request.columns.get(column)?;
+                if let Some(value) = wanted.partition_column.and_then(|p| constants.get(p)) {
+                    return Some(Bounds::constant(value, footer.rows(index)));
+                }
+                footer.bounds(in_file.get(column).copied().flatten()?, index, &wanted.data_type)
+            };
+            if group.num_rows() == 0 || !may_match(request, &bounds) {
+                continue;
+            }
+            let bytes = in_file.iter().flatten().map(|&c| footer.column_bytes(c, index)).sum();
+            partitions.push(Partition {
+                file: file.clone(),
+                info: info.clone(),
+                constants: constants.to_vec(),
+                start: index as u64,
+                end: index as u64 + 1,
+                rows: Some(footer.rows(index)),
+                bytes,
+            });
+        }
+        Ok(partitions)
+    }
+
+    fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>> {
+        Ok(Box::new(reader::RowGroupReader::new(partition, request)?))
+    }
+}
+
+/// Whether some row within the bounds may fulfil all predicates and runtime filters.
+fn may_match(request: &ScanRequest, bounds: &dyn Fn(usize) -> Option<Bounds>) -> bool {
+    let filters = request
+        .runtime_filters
+        .iter()
+        .all(|(column, filter)| match (filter.get(), bounds(*column)) {
+            (
+                Some(filter),
+                Some(Bounds {
+                    min: Some(min),
+                    max: Some(max),
+                    ..
+                }),
+            ) => filter.may_overlap(&min, &max),
+            _ => true,
+        });
+    filters
+        && request
+            .predicates
+            .iter()
+            .all(|p| verdict(p.expr(), bounds) != Verdict::Never)
+}

@@ -1,0 +1,258 @@
+//! One column of one row group, by our decoders where they can, by arrow-rs where not.
+
+use super::decode::{Codes, ColumnDecoder, chunk_range, supports, supports_encodings};
+use super::metadata::Footer;
+use crate::error::{Error, Result};
+use crate::format::{Partition, ScanColumn};
+use crate::storage::{ObjectFile, read_range};
+use crate::types::{DataType, type_name};
+use crate::vector::Column;
+use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, concat, take};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::reader::{ChunkReader, Length};
+use std::io::Cursor;
+
+/// Reads a column front to back; rows not wanted are skipped as late as possible, so that whole pages can be left out.
+pub struct ColumnReader {
+    source: Source,
+    data_type: DataType,
+    /// Rows passed over but not yet skipped in the decoder.
+    pending: usize,
+    name: String,
+}
+
+enum Source {
+    /// The same value in all rows: a partition column, or a column that the file lacks.
+    Constant(ArrayRef),
+    Decoder {
+        decoder: Box<ColumnDecoder>,
+        cast: bool,
+    },
+    Arrow {
+        reader: Box<ParquetRecordBatchReader>,
+        held: Vec<ArrayRef>,
+        held_rows: usize,
+    },
+}
+
+impl ColumnReader {
+    /// Starts reading `wanted` in the partition's row group.
+    pub fn open(partition: &Partition, wanted: &ScanColumn, filtering: bool) -> Result<Self> {
+        let footer = Footer::of(&partition.info)?;
+        let named = |e: Error| {
+            e.context(format!(
+                "{}, row group {}, column {}",
+                partition.file.location, partition.start, wanted.name
+            ))
+        };
+        let source = Self::source(partition, wanted, filtering, footer).map_err(named)?;
+        let name = format!(
+            "{}, row group {}, column {}",
+            partition.file.location, partition.start, wanted.name
+        );
+        Ok(Self {
+            source,
+            data_type: wanted.data_type.clone(),
+            pending: 0,
+            name,
+        })
+    }
+
+    fn source(partition: &Partition, wanted: &ScanColumn, filtering: bool, footer: &Footer) -> Result<Source> {
+        if let Some(value) = wanted.partition_column.and_then(|p| partition.constants.get(p)) {
+            return Ok(Source::Constant(value.to_array(&wanted.data_type, 1)?));
+        }
+        let Some(column) = footer.column(&wanted.name) else {
+            return Ok(Source::Constant(new_null_array(&wanted.data_type, 1)));
+        };
+        let group_index = partition.start as usize;
+        let group = footer
+            .metadata
+            .row_groups()
+            .get(group_index)
+            .ok_or_else(|| Error::internal("the row group exists"))?;
+        let stored = footer
+            .data_type(column)
+            .ok_or_else(|| Error::internal("the column exists"))?;
+        if let Some(chunk) = footer.leaf(column).and_then(|leaf| group.columns().get(leaf)) {
+            let descr = chunk.column_descr();
+            let target = [&wanted.data_type, stored].into_iter().find(|t| supports(descr, t));
+            if let Some(target) = target.filter(|_| supports_encodings(chunk)) {
+                let range = chunk_range(chunk)?;
+                if range.end > partition.file.size {
+                    return Err(Error::bad_file(format!(
+                        "bytes {range:?} lie outside the file of {} bytes",
+                        partition.file.size
+                    )));
+                }
+                let bytes = read_range(&partition.file, range)?;
+                let codes = if filtering { Codes::Prefer } else { Codes::Strings };
+                let codes = if *target == wanted.data_type {
+                    codes
+                } else {
+                    Codes::Never
+                };
+                let decoder = ColumnDecoder::new(bytes, chunk, target, group.num_rows() as usize, codes)?;
+                return Ok(Source::Decoder {
+                    decoder: Box::new(decoder),
+                    cast: *target != wanted.data_type,
+                });
+            }
+        }
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(false);
+        let metadata = ArrowReaderMetadata::try_new(footer.metadata.clone(), options)?;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(FileBytes(partition.file.clone()), metadata)
+            .with_projection(ProjectionMask::roots(
+                footer.metadata.file_metadata().schema_descr(),
+                [column],
+            ))
+            .with_row_groups(vec![group_index])
+            .with_batch_size(8192)
+            .build()?;
+        Ok(Source::Arrow {
+            reader: Box::new(reader),
+            held: vec![],
+            held_rows: 0,
+        })
+    }
+
+    /// Passes over `n` rows.
+    pub fn skip(&mut self, n: usize) {
+        self.pending += n;
+    }
+
+    /// The next `n` rows.
+    pub fn read(&mut self, n: usize) -> Result<Column> {
+        self.read_rows(n, None)
+    }
+
+    /// The rows at ascending `positions` among the next `n`.
+    pub fn read_selected(&mut self, n: usize, positions: &[u32]) -> Result<Column> {
+        self.read_rows(n, Some(positions))
+    }
+
+    fn read_rows(&mut self, n: usize, positions: Option<&[u32]>) -> Result<Column> {
+        let wanted = positions.map_or(n, <[u32]>::len);
+        let skip = std::mem::take(&mut self.pending);
+        let result = match &mut self.source {
+            Source::Constant(value) => Ok(Column::Constant {
+                value: value.clone(),
+                rows: wanted,
+            }),
+            Source::Decoder { decoder, cast } => {
+                let read = |decoder: &mut ColumnDecoder| -> Result<ArrayRef> {
+                    if skip > 0 {
+                        decoder.skip(skip)?;
+                    }
+                    match positions {
+                        None => decoder.read(n)?,
+                        Some(positions) => decoder.read_selected(n, positions)?,
+                    }
+                    .into_coded_array()
+                };
+                let array = read(decoder);
+                if *cast {
+                    array.and_then(|a| convert(a, &self.data_type))
+                } else {
+                    array
+                }
+                .map(Column::Array)
+            }
+            Source::Arrow {
+                reader,
+                held,
+                held_rows,
+            } => read_arrow(reader, held, held_rows, skip, n).and_then(|array| {
+                let array = match positions {
+                    None => array,
+                    Some(p) => take(&array, &UInt32Array::from(p.to_vec()), None)?,
+                };
+                convert(array, &self.data_type).map(Column::Array)
+            }),
+        };
+        result.map_err(|e| e.context(&self.name))
+    }
+}
+
+/// Reads on until `skip + n` rows are held, drops the first `skip`, gives the next `n`.
+fn read_arrow(
+    reader: &mut ParquetRecordBatchReader,
+    held: &mut Vec<ArrayRef>,
+    held_rows: &mut usize,
+    skip: usize,
+    n: usize,
+) -> Result<ArrayRef> {
+    while *held_rows < skip + n {
+        let batch = reader
+            .next()
+            .ok_or_else(|| Error::bad_file("the column has fewer rows than its row group"))??;
+        *held_rows += batch.num_rows();
+        held.extend(batch.columns().first().cloned());
+    }
+    let parts: Vec<&dyn Array> = held.iter().map(|a| a.as_ref()).collect();
+    let all = match parts.as_slice() {
+        [] => return Err(Error::internal("a read of no rows")),
+        [one] => one.slice(0, one.len()),
+        many => concat(many)?,
+    };
+    let rest = all.slice(skip + n, all.len() - skip - n);
+    *held_rows = rest.len();
+    *held = if rest.is_empty() { vec![] } else { vec![rest] };
+    Ok(all.slice(skip, n))
+}
+
+fn convert(array: ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+    if array.data_type() == wanted {
+        return Ok(array);
+    }
+    let options = CastOptions {
+        safe: false,
+        ..Default::default()
+    };
+    cast_with_options(&array, wanted, &options).map_err(|e| {
+        let found =
+            crate::types::normalize_type(array.data_type()).map_or(array.data_type().to_string(), |t| type_name(&t));
+        Error::bad_file(format!(
+            "{found} in the file cannot be read as {}: {e}",
+            type_name(wanted)
+        ))
+    })
+}
+
+/// A file as parquet-rs reads it.
+struct FileBytes(ObjectFile);
+
+impl Length for FileBytes {
+    fn len(&self) -> u64 {
+        self.0.size
+    }
+}
+
+impl ChunkReader for FileBytes {
+    type T = Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(Cursor::new(
+            self.bytes(start, (self.0.size.saturating_sub(start)).min(1 << 20))?,
+        ))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        self.bytes(start, length as u64)
+    }
+}
+
+impl FileBytes {
+    fn bytes(&self, start: u64, length: u64) -> parquet::errors::Result<Bytes> {
+        let end = start.checked_add(length).filter(|end| *end <= self.0.size);
+        let end = end.ok_or_else(|| {
+            parquet::errors::ParquetError::EOF(format!("byte {start} + {length} lies outside the file"))
+        })?;
+        read_range(&self.0, start..end).map_err(|e| parquet::errors::ParquetError::External(Box::new(e)))
+    }
+}

@@ -1,0 +1,306 @@
+//! Footers: schema, row groups, statistics.
+
+use crate::error::{Error, Result};
+use crate::expression::pruning::Bounds;
+use crate::format::{FileColumnStatistics, FileInfo};
+use crate::storage::{ObjectFile, read_range};
+use crate::types::{DataType, ScalarValue, normalize_type};
+use arrow::array::{Array, ArrayRef, UInt64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use std::sync::Arc;
+
+/// Bytes read from the end of a file in the hope that they hold the whole footer.
+const TAIL: u64 = 128 << 10;
+/// No sane footer is larger.
+const MAX_FOOTER: u64 = 256 << 20;
+
+/// A decoded footer.
+#[derive(Debug)]
+pub struct Footer {
+    pub metadata: Arc<ParquetMetaData>,
+    /// The file's columns as arrow reads them by itself.
+    pub schema: SchemaRef,
+    /// One per top-level column.
+    columns: Vec<FooterColumn>,
+}
+
+#[derive(Debug)]
+struct FooterColumn {
+    name: Arc<str>,
+    data_type: DataType,
+    /// The Parquet leaf, for columns that are one leaf.
+    leaf: Option<usize>,
+    /// Leaves below this column.
+    leaves: std::ops::Range<usize>,
+    bounds: Option<RowGroupBounds>,
+}
+
+/// Statistics of one leaf, one element per row group.
+#[derive(Debug)]
+pub struct RowGroupBounds {
+    pub min: ArrayRef,
+    pub max: ArrayRef,
+    pub nulls: UInt64Array,
+}
+
+/// Reads the footer and what it tells about rows and columns.
+pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
+    let metadata = Arc::new(read_metadata(file)?);
+    let meta = metadata.file_metadata();
+    let schema = Arc::new(parquet_to_arrow_schema(meta.schema_descr(), meta.key_value_metadata())?);
+    let mut columns = vec![];
+    let mut next_leaf = 0;
+    for (i, field) in schema.fields().iter().enumerate() {
+        let leaves = leaf_range(&metadata, i, &mut next_leaf);
+        let Some(data_type) = normalize_type(field.data_type()) else {
+            return Err(Error::unsupported(format!(
+                "column \"{}\" of type {}",
+                field.name(),
+                field.data_type()
+            )));
+        };
+        let leaf = (leaves.len() == 1 && !field.data_type().is_nested()).then_some(leaves.start);
+        let bounds = leaf.and_then(|leaf| bounds(&metadata, &schema, leaf, field.name(), &data_type));
+        columns.push(FooterColumn {
+            name: field.name().as_str().into(),
+            data_type,
+            leaf,
+            leaves,
+            bounds,
+        });
+    }
+    let rows = metadata
+        .row_groups()
+        .iter()
+        .map(|g| u64::try_from(g.num_rows()).unwrap_or(0))
+        .sum();
+    let footer = Footer {
+        metadata,
+        schema,
+        columns,
+    };
+    Ok(FileInfo {
+        columns: footer
+            .columns
+            .iter()
+            .map(|c| (c.name.clone(), c.data_type.clone()))
+            .collect(),
+        rows: Some(rows),
+        statistics: footer.columns.iter().map(|c| footer.statistics(c, rows)).collect(),
+        details: Some(Arc::new(footer)),
+    })
+}
+
+fn read_metadata(file: &ObjectFile) -> Result<ParquetMetaData> {
+    if file.size < 12 {
+        return Err(Error::bad_file(format!(
+            "not a Parquet file: it has only {} bytes",
+            file.size
+        )));
+    }
+    let tail = read_range(file, file.size.saturating_sub(TAIL)..file.size)?;
+    let end = tail
+        .len()
+        .checked_sub(8)
+        .and_then(|at| tail.get(at..))
+        .unwrap_or_default();
+    let (length, magic) = match end {
+        [a, b, c, d, magic @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as u64, magic),
+        _ => (0, end),
+    };
+    if magic == b"PARE" {
+        return Err(Error::unsupported("encrypted Parquet files"));
+    }
+    if magic != b"PAR1" {
+        return Err(Error::bad_file(
+            "not a Parquet file, or cut short: it does not end with PAR1",
+        ));
+    }
+    if length > MAX_FOOTER || length + 12 > file.size {
+        return Err(Error::bad_file(format!(
+            "the footer claims {length} bytes in a file of {}",
+            file.size
+        )));
+    }
+    let start = file.size - 8 - length;
+    let from_tail =
+        (length as usize + 8 <= tail.len()).then(|| tail.slice(tail.len() - 8 - length as usize..tail.len() - 8));
+    let footer = match from_tail {
+        Some(footer) => footer,
+        None => read_range(file, start..file.size - 8)?,
+    };
+    // A malformed footer must not take the process down, whatever the decoder does with it.
+    let decoded = std::panic::catch_unwind(|| ParquetMetaDataReader::decode_metadata(&footer));
+    let metadata = decoded.map_err(|_| Error::bad_file("the footer is corrupt"))??;
+    let implausible = |n: i64| n < 0 || n > u32::MAX as i64;
+    if metadata.row_groups().iter().any(|g| implausible(g.num_rows())) {
+        return Err(Error::bad_file("a row group has an impossible number of rows"));
+    }
+    Ok(metadata)
+}
+
+/// The leaves of the `root`-th top-level column, which follow those of the one before.
+fn leaf_range(metadata: &ParquetMetaData, root: usize, next: &mut usize) -> std::ops::Range<usize> {
+    let descr = metadata.file_metadata().schema_descr();
+    let start = *next;
+    while *next < descr.num_columns() && descr.get_column_root_idx(*next) == root {
+        *next += 1;
+    }
+    start..*next
+}
+
+fn bounds(
+    metadata: &ParquetMetaData,
+    schema: &ArrowSchema,
+    leaf: usize,
+    name: &str,
+    t: &DataType,
+) -> Option<RowGroupBounds> {
+    let groups = metadata.row_groups();
+    let present = groups
+        .iter()
+        .all(|g| g.columns().get(leaf).is_some_and(|c| c.statistics().is_some()));
+    if !present || groups.is_empty() {
+        return None;
+    }
+    let descr = metadata.file_metadata().schema_descr();
+    let converter = StatisticsConverter::try_new(name, schema, descr)
+        .ok()?
+        .with_missing_null_counts_as_zero(false);
+    Some(RowGroupBounds {
+        min: cast(&converter.row_group_mins(groups).ok()?, t).ok()?,
+        max: cast(&converter.row_group_maxes(groups).ok()?, t).ok()?,
+        nulls: converter.row_group_null_counts(groups).ok()?,
+    })
+}
+
+impl Footer {
+    /// The footer that `inspect` left in `info`.
+    pub fn of(info: &FileInfo) -> Result<&Footer> {
+        let details = info.details.as_ref().and_then(|d| d.downcast_ref::<Footer>());
+        details.ok_or_else(|| Error::internal("a Parquet file's information has its footer"))
+    }
+
+    /// The position of a column, names compared without regard to case.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns
+            .iter()
+            .position(|c| c.name.as_ref() == name)
+            .or_else(|| self.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name)))
+    }
+
+    pub fn leaf(&self, column: usize) -> Option<usize> {
+        self.columns.get(column)?.leaf
+    }
+
+    pub fn data_type(&self, column: usize) -> Option<&DataType> {
+        self.columns.get(column).map(|c| &c.data_type)
+    }
+
+    pub fn rows(&self, group: usize) -> u64 {
+        self.metadata
+            .row_groups()
+            .get(group)
+            .map_or(0, |g| u64::try_from(g.num_rows()).unwrap_or(0))
+    }
+
+    /// Compressed bytes of a column in a row group.
+    pub fn column_bytes(&self, column: usize, group: usize) -> u64 {
+        let (Some(c), Some(g)) = (self.columns.get(column), self.metadata.row_groups().get(group)) else {
+            return 0;
+        };
+        let chunks = g.columns().get(c.leaves.clone()).unwrap_or_default();
+        chunks
+            .iter()
+            .map(|c| u64::try_from(c.compressed_size()).unwrap_or(0))
+            .sum()
+    }
+
+    /// The bounds of a column in a row group when the column is read as `wanted`.
+    pub fn bounds(&self, column: usize, group: usize, wanted: &DataType) -> Option<Bounds> {
+        let c = self.columns.get(column)?;
+        let b = c.bounds.as_ref().filter(|_| c.data_type == *wanted)?;
+        let value = |a: &ArrayRef| ScalarValue::from_array(a.as_ref(), group).ok().filter(|v| !v.is_null());
+        let nulls = b.nulls.is_valid(group).then(|| b.nulls.value(group));
+        Some(Bounds {
+            min: value(&b.min),
+            max: value(&b.max),
+            nulls,
+            rows: Some(self.rows(group)),
+        })
+    }
+
+    fn statistics(&self, column: &FooterColumn, rows: u64) -> FileColumnStatistics {
+        let groups = self.metadata.row_groups();
+        let chunks = groups
+            .iter()
+            .flat_map(|g| g.columns().get(column.leaves.clone()).unwrap_or_default());
+        let bytes = chunks.map(|c| u64::try_from(c.compressed_size()).unwrap_or(0)).sum();
+        let Some(b) = &column.bounds else {
+            return FileColumnStatistics {
+                bytes,
+                ..Default::default()
+            };
+        };
+        let all = |a: &ArrayRef| {
+            (0..a.len())
+                .map(|i| ScalarValue::from_array(a.as_ref(), i).unwrap_or(ScalarValue::Null))
+                .collect::<Vec<_>>()
+        };
+        let (mins, maxs) = (all(&b.min), all(&b.max));
+        let extreme = |values: &[ScalarValue], wanted: std::cmp::Ordering| {
+            // One row group without bounds leaves the file without.
+            let mut best: Option<&ScalarValue> = None;
+            for v in values {
+                match best {
+                    _ if v.is_null() => return None,
+                    Some(b) if v.partial_compare(b) != Some(wanted) => {}
+                    _ => best = Some(v),
+                }
+            }
+            best.cloned()
+        };
+        let nulls = (b.nulls.null_count() == 0).then(|| b.nulls.values().iter().sum());
+        FileColumnStatistics {
+            min: extreme(&mins, std::cmp::Ordering::Less),
+            max: extreme(&maxs, std::cmp::Ordering::Greater),
+            nulls,
+            distinct: column
+                .leaf
+                .and_then(|leaf| self.distinct(leaf, &column.data_type, rows)),
+            bytes,
+        }
+    }
+
+    /// An estimate of the number of distinct values from the sizes of the dictionary pages: the largest of any row group,
+    /// `None` where a row group is not dictionary-coded or nearly every value is its own.
+    fn distinct(&self, leaf: usize, t: &DataType, rows: u64) -> Option<u64> {
+        let mut largest = 0u64;
+        for group in self.metadata.row_groups() {
+            let chunk = group.columns().get(leaf)?;
+            let dictionary = u64::try_from(chunk.data_page_offset() - chunk.dictionary_page_offset()?).ok()?;
+            // Headers take some twenty bytes; what is left is compressed about as well as the whole chunk.
+            let ratio =
+                (chunk.uncompressed_size().max(1) as f64 / chunk.compressed_size().max(1) as f64).clamp(1.0, 4.0);
+            let width = match t {
+                DataType::Utf8View | DataType::BinaryView => 4.0 + 12.0,
+                other => other.primitive_width().unwrap_or(8).min(8) as f64,
+            };
+            let ratio = if matches!(t, DataType::Utf8View | DataType::BinaryView) {
+                ratio
+            } else {
+                1.0
+            };
+            let entries = (dictionary.saturating_sub(20) as f64 * ratio / width).max(1.0) as u64;
+            if entries * 4 > u64::try_from(group.num_rows()).unwrap_or(0) {
+                return None;
+            }
+            largest = largest.max(entries);
+        }
+        (largest > 0).then_some(largest.min(rows))
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads one row group: filter columns first, then the others for the rows that are left.
+//!
+//! ```text
+//! window of some thousand rows:  decode column of predicate 1 ─▶ positions
+//!                                decode column of predicate 2 at positions ─▶ fewer positions … runtime filters …
+//!                                decode the remaining columns at the last positions
+//! ```
+
+use super::column::ColumnReader;
+use super::metadata::Footer;
+use crate::error::Result;
+use crate::format::{BatchReader, Partition, ScanRequest};
+use crate::vector::{Batch, Column};
+use std::sync::Arc;
+
+/// See the module's picture.
+pub struct RowGroupReader {
+    request: Arc<ScanRequest>,
+    partition: Partition,
+    /// One per column of the request, opened when first needed.
+    readers: Vec<Option<ColumnReader>>,
+    /// Rows of the row group passed by so far, and in all.
+    position: usize,
+    rows: usize,
+    /// Rows decoded at a time: grows while few rows survive, so that batches do not become tiny.
+    window: usize,
+}
+
+impl RowGroupReader {
+    pub fn new(partition: &Partition, request: &Arc<ScanRequest>) -> Result<Self> {
+        let rows = Footer::of(&partition.info)?.rows(partition.start as usize) as usize;
+        Ok(Self {
+            request: request.clone(),
+            partition: partition.clone(),
+            readers: request.columns.iter().map(|_| None).collect(),
+            position: 0,
+            rows,
+            window: request.batch_rows.max(1),
+        })
+    }
+
+    fn read_window(&mut self, n: usize) -> Result<Batch> {
+        let mut window = Window {
+            columns: vec![None; self.readers.len()],
+            n,
+            alive: None,
+        };
+        let request = self.request.clone();
+        for predicate in &request.predicates {
+            for &column in predicate.columns() {
+                self.fetch(column, &mut window)?;
+            }
+            let selected = predicate.select(window.batch(&request)?)?;
+            if let Some(selection) = selected.selection() {
+                window.narrow(&selection.to_vec())?;
+            }
+            if window.len() == 0 {
+                break;
+            }
+        }
+        for (column, filter) in &request.runtime_filters {
+            let Some(sealed) = filter.get_worthwhile().filter(|_| window.len() > 0) else {
+                continue;
+            };
+            self.fetch(*column, &mut window)?;
+            let Some(values) = &window.columns[*column] else {
+                continue;
+            };
+            let tested = window.len();
+            let passed = sealed.select(values)?;
+            filter.record(tested, passed.as_ref().map_or(tested, Vec::len));
+            if let Some(positions) = passed {
+                window.narrow(&positions)?;
+            }
+        }
+        let survivors = window.len();
+        for column in 0..self.readers.len() {
+            if column < request.output && survivors > 0 {
+                self.fetch(column, &mut window)?;
+            }
+            // What this window did not read is passed over.
+            if window.columns[column].is_none()
+                && let Some(reader) = &mut self.readers[column]
+            {
+                reader.skip(n);
+            }
+        }
+        self.adapt(n, survivors);
+        let columns = window.columns.into_iter().take(request.output);
+        let columns = columns.map(|c| {
+            c.unwrap_or_else(|| Column::Constant {
+                value: empty(),
+                rows: survivors,
+            })
+        });
+        Ok(Batch::new(columns.collect(), survivors))
+    }
+
+    /// Decodes `column` for the rows alive in the window, unless it is there.
+    fn fetch(&mut self, column: usize, window: &mut Window) -> Result<()> {
+        if window.columns[column].is_some() {
+            return Ok(());
+        }
+        if self.readers[column].is_none() {
+            let filtering =
+                column >= self.request.output || self.request.predicates.iter().any(|p| p.columns().contains(&column));
+            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], filtering)?;
+            reader.skip(self.position);
+            self.readers[column] = Some(reader);
+        }
+        if let Some(reader) = &mut self.readers[column] {
+            window.columns[column] = Some(match &window.alive {
+                None => reader.read(window.n)?,
+                Some(positions) => reader.read_selected(window.n, positions)?,
+            });
+        }
+        Ok(())
+    }
+
+    fn adapt(&mut self, n: usize, survivors: usize) {
+        let base = self.request.batch_rows.max(1);
+        if survivors * 8 < n {
+            self.window = (self.window * 2).min(base * 8);
+        } else if survivors > base {
+            self.window = base;
+        }
+    }
+}
+
+/// A placeholder for columns of a window without survivors.
+fn empty() -> arrow::array::ArrayRef {
+    Arc::new(arrow::array::NullArray::new(1))
+}
+
+impl BatchReader for RowGroupReader {
+    fn next(&mut self) -> Result<Option<Batch>> {
+        let n = self.window.min(self.rows - self.position);
+        if n == 0 {
+            return Ok(None);
+        }
+        let batch = self.read_window(n)?;
+        self.position += n;
+        Ok(Some(batch))
+    }
+}
+
+/// The rows being decoded. Columns hold only the rows alive.
+struct Window {
+    columns: Vec<Option<Column>>,
+    n: usize,
+    /// Positions alive among the `n` rows; `None` means all.
+    alive: Option<Vec<u32>>,
+}
+
+impl Window {
+    fn len(&self) -> usize {
+        self.alive.as_ref().map_or(self.n, Vec::len)
+    }
+
+    /// Keeps the rows at `positions` among those alive.
+    fn narrow(&mut self, positions: &[u32]) -> Result<()> {
+        for column in self.columns.iter_mut().flatten() {
+            *column = column.gather(positions)?;
+        }
+        self.alive = Some(match &self.alive {
+            None => positions.to_vec(),
+            Some(alive) => positions
+                .iter()
+                .filter_map(|&p| alive.get(p as usize).copied())
+                .collect(),
+        });
+        Ok(())
+    }
+
+    /// The columns as a batch; those not yet decoded are placeholders that no predicate looks at.
+    fn batch(&self, request: &ScanRequest) -> Result<Batch> {
+        let rows = self.len();
+        let columns = self
+            .columns
+            .iter()
+            .zip(&request.columns)
+            .map(|(column, wanted)| match column {
+                Some(column) => Ok(column.clone()),
+                None => Column::constant(&crate::types::ScalarValue::Null, &wanted.data_type, rows),
+            });
+        Ok(Batch::new(columns.collect::<Result<_>>()?, rows))
+    }
+}
