@@ -2,7 +2,7 @@
 
 use super::pipeline::{Flow, LocalSink, LocalTransform, Pipeline};
 use crate::error::Result;
-use crate::runtime::{QueryContext, join_worker};
+use crate::runtime::{QueryContext, first_cause, join_worker};
 use crate::vector::Batch;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,8 +28,7 @@ fn run(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
     } else {
         std::thread::scope(|scope| {
             let handles: Vec<_> = (0..context.threads()).map(|_| scope.spawn(work)).collect();
-            let results: Vec<Result<()>> = handles.into_iter().map(join_worker).collect();
-            results.into_iter().collect::<Result<()>>()
+            first_cause(handles.into_iter().map(join_worker).collect())
         })?;
     }
     if pipeline.finishes_sink {

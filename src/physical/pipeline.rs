@@ -35,7 +35,7 @@ pub trait Source: Send + Sync {
 
 /// The rows of one partition, in order.
 pub trait PartitionReader: Send {
-    /// The partition's place in the source's order; results are given to the user in this order.
+    /// The partition's place in the source's order, 0, 1, 2, … without gaps; results are given to the user in this order.
     fn ordinal(&self) -> usize;
 
     /// The next batch (perhaps empty), or `None` at the end.
@@ -61,6 +61,11 @@ pub trait LocalTransform: Send {
 /// Takes all rows; shared by the workers, each with its own local state.
 pub trait Sink: Send + Sync {
     fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>>;
+
+    /// Called after each pipeline that feeds this sink; ordinals begin again at 0.
+    fn end_pipeline(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Called once after every worker's `combine`. May use all workers through `context.parallel`.
     fn finish(&self, context: &QueryContext) -> Result<()>;

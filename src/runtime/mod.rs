@@ -2,9 +2,11 @@
 
 mod cancel;
 mod memory;
+mod metrics;
 
 pub use cancel::CancelToken;
 pub use memory::{MemoryArbiter, Reservation};
+pub use metrics::{Counter, Metrics, OperatorMetrics};
 
 use crate::config::Config;
 use crate::error::Result;
@@ -17,9 +19,20 @@ pub struct QueryContext {
     pub config: Arc<Config>,
     pub memory: Arc<MemoryArbiter>,
     pub cancel: CancelToken,
+    pub metrics: Arc<Metrics>,
 }
 
 impl QueryContext {
+    /// A context for one query: its own cancellation and counters, the session's memory.
+    pub fn new(config: Arc<Config>, memory: Arc<MemoryArbiter>) -> Self {
+        Self { config, memory, cancel: CancelToken::default(), metrics: Arc::default() }
+    }
+
+    /// The hash that all keys have under the test setting `debug_hash`.
+    pub fn fixed_hash(&self) -> Option<u64> {
+        u64::try_from(self.config.debug_hash).ok()
+    }
+
     /// Worker threads.
     pub fn threads(&self) -> usize {
         self.config.threads.max(1)
@@ -35,7 +48,7 @@ impl QueryContext {
                     return Ok(());
                 }
                 self.cancel.check()?;
-                task(i).inspect_err(|_| next.store(count, Ordering::Relaxed))?;
+                task(i).inspect_err(|_| self.cancel.fail())?;
             }
         };
         let workers = self.threads().min(count);
@@ -44,10 +57,16 @@ impl QueryContext {
         }
         std::thread::scope(|scope| {
             let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let results: Vec<Result<()>> = handles.into_iter().map(join_worker).collect();
-            results.into_iter().collect()
+            first_cause(handles.into_iter().map(join_worker).collect())
         })
     }
+}
+
+/// The error that made the others stop, if any.
+pub fn first_cause(results: Vec<Result<()>>) -> Result<()> {
+    let mut errors: Vec<crate::Error> = results.into_iter().filter_map(Result::err).collect();
+    errors.sort_by_key(|e| e.kind() == crate::ErrorKind::Cancelled);
+    errors.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// The result of a worker; a panic in it becomes an internal error of its query.

@@ -7,7 +7,9 @@ mod column;
 pub mod gather;
 pub mod hash;
 pub mod keys;
+mod prefetch;
 pub mod views;
 
 pub use batch::{Batch, Selection};
 pub use column::Column;
+pub use prefetch::prefetch;

@@ -1,0 +1,191 @@
+//! Sources that read: files of a table, and batches that are in memory.
+
+use super::pipeline::{PartitionReader, Source};
+use crate::catalog::FileTable;
+use crate::error::Result;
+use crate::format::{BatchReader, Partition, ScanRequest};
+use crate::runtime::{Metrics, QueryContext};
+use crate::vector::Batch;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where the files of a scan come from.
+pub trait ScanFiles: Send + Sync {
+    fn files(&self) -> &FileTable;
+}
+
+impl ScanFiles for crate::catalog::Table {
+    fn files(&self) -> &FileTable {
+        match &self.source {
+            crate::catalog::TableSource::Files(files) => files,
+            crate::catalog::TableSource::Memory(_) => unreachable!("the planner makes file scans of file tables only"),
+        }
+    }
+}
+
+/// Reads the partitions of all files, in order, each by one worker.
+pub struct FileScan {
+    table: Arc<dyn ScanFiles>,
+    request: Arc<ScanRequest>,
+    limit: Option<u64>,
+    state: Mutex<ScanState>,
+    /// Rows given out so far, for `limit`.
+    given: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct ScanState {
+    partitions: VecDeque<Partition>,
+    next: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl FileScan {
+    /// A scan of `table` for `request`; `limit` rows are enough, whichever.
+    pub fn new(table: Arc<dyn ScanFiles>, request: ScanRequest, limit: Option<u64>) -> Self {
+        Self { table, request: Arc::new(request), limit, state: Mutex::default(), given: Arc::default() }
+    }
+}
+
+impl Source for FileScan {
+    fn start(&self, context: &QueryContext) -> Result<()> {
+        let files = self.table.files();
+        let mut partitions = VecDeque::new();
+        for file in &files.files {
+            let found = files.format.partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
+            partitions.extend(found);
+        }
+        let metrics = &context.metrics;
+        metrics.bytes_total.add(files.files.iter().map(|f| f.file.size).sum());
+        metrics.bytes_planned.add(partitions.iter().map(|p| p.bytes).sum());
+        metrics.partitions_planned.add(partitions.len() as u64);
+        *self.state.lock() = ScanState { partitions, next: 0, metrics: metrics.clone() };
+        Ok(())
+    }
+
+    fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
+        if self.limit.is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit) {
+            return Ok(None);
+        }
+        let (partition, ordinal, metrics) = {
+            let mut state = self.state.lock();
+            let Some(partition) = state.partitions.pop_front() else { return Ok(None) };
+            state.next += 1;
+            (partition, state.next - 1, state.metrics.clone())
+        };
+        metrics.bytes_read.add(partition.bytes);
+        metrics.partitions_read.add(1);
+        let reader = self.table.files().format.open(&partition, &self.request)?;
+        Ok(Some(Box::new(FileReader { reader, ordinal, limit: self.limit, given: self.given.clone(), metrics })))
+    }
+}
+
+struct FileReader {
+    reader: Box<dyn BatchReader>,
+    ordinal: usize,
+    limit: Option<u64>,
+    given: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+}
+
+impl PartitionReader for FileReader {
+    fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    fn next(&mut self) -> Result<Option<Batch>> {
+        if self.limit.is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit) {
+            return Ok(None);
+        }
+        let batch = self.reader.next()?;
+        if let Some(batch) = &batch {
+            self.given.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            self.metrics.rows_read.add(batch.len() as u64);
+        }
+        Ok(batch)
+    }
+}
+
+/// Gives batches that are in memory, in order, in partitions of some batches.
+pub struct MemoryScan {
+    batches: Arc<Vec<Batch>>,
+    next: Mutex<usize>,
+}
+
+/// Batches per partition.
+const CHUNK: usize = 16;
+
+impl MemoryScan {
+    pub fn new(batches: Vec<Batch>) -> Self {
+        Self { batches: Arc::new(batches), next: Mutex::new(0) }
+    }
+}
+
+impl Source for MemoryScan {
+    fn start(&self, _context: &QueryContext) -> Result<()> {
+        *self.next.lock() = 0;
+        Ok(())
+    }
+
+    fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
+        let mut next = self.next.lock();
+        let start = *next * CHUNK;
+        if start >= self.batches.len() {
+            return Ok(None);
+        }
+        *next += 1;
+        let end = (start + CHUNK).min(self.batches.len());
+        Ok(Some(Box::new(MemoryReader { batches: self.batches.clone(), at: start, end, ordinal: *next - 1 })))
+    }
+}
+
+struct MemoryReader {
+    batches: Arc<Vec<Batch>>,
+    at: usize,
+    end: usize,
+    ordinal: usize,
+}
+
+impl PartitionReader for MemoryReader {
+    fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    fn next(&mut self) -> Result<Option<Batch>> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        self.at += 1;
+        Ok(self.batches.get(self.at - 1).cloned())
+    }
+}
+
+/// Rows that a sink of an earlier pipeline collected: common table expressions.
+pub struct CollectedScan {
+    pub batches: Arc<std::sync::OnceLock<Vec<Batch>>>,
+    /// Which of the collected columns are given out, in this order.
+    pub columns: Vec<usize>,
+    pub next: Mutex<usize>,
+}
+
+impl Source for CollectedScan {
+    fn start(&self, _context: &QueryContext) -> Result<()> {
+        *self.next.lock() = 0;
+        Ok(())
+    }
+
+    fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
+        let mut next = self.next.lock();
+        let batches = self.batches.get().map_or(&[][..], Vec::as_slice);
+        let chunk = batches.iter().skip(*next * CHUNK).take(CHUNK);
+        let batches = chunk.map(|b| b.project(&self.columns)).collect::<Result<Vec<_>>>()?;
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        *next += 1;
+        let end = batches.len();
+        Ok(Some(Box::new(MemoryReader { batches: Arc::new(batches), at: 0, end, ordinal: *next - 1 })))
+    }
+}

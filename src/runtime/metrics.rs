@@ -1,0 +1,54 @@
+//! Counters of a running query, for the footer, progress and EXPLAIN ANALYZE.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a query did so far. All counters only grow.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Compressed bytes of the partitions that were read, and of all partitions that will be.
+    pub bytes_read: Counter,
+    pub bytes_planned: Counter,
+    /// Bytes of all files of all scanned tables, whether read or pruned.
+    pub bytes_total: Counter,
+    pub rows_read: Counter,
+    pub partitions_read: Counter,
+    pub partitions_planned: Counter,
+    /// Units of work before pruning.
+    pub partitions_total: Counter,
+    pub bytes_spilled: Counter,
+    operators: Mutex<Vec<Arc<OperatorMetrics>>>,
+}
+
+/// A number that several threads add to.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one operator of the plan did.
+#[derive(Debug, Default)]
+pub struct OperatorMetrics {
+    pub rows: Counter,
+    pub batches: Counter,
+    /// Nanoseconds of all workers together, without the operators after it.
+    pub nanoseconds: Counter,
+}
+
+impl Metrics {
+    /// Counters for one more operator.
+    pub fn operator(&self) -> Arc<OperatorMetrics> {
+        let metrics = Arc::new(OperatorMetrics::default());
+        self.operators.lock().push(metrics.clone());
+        metrics
+    }
+}
