@@ -8,6 +8,7 @@ mod display;
 mod expr;
 mod lower;
 mod plan;
+mod renew;
 mod visit;
 
 pub use crate::expression::BinaryOp;

@@ -4,6 +4,7 @@ use super::expr::{AggregateCall, Expr, SortKey, WindowCall};
 use crate::catalog::Table;
 use crate::types::{Field, Schema};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A relational operator over its inputs. Each variant says what rows go in and come out.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,6 +197,14 @@ pub struct Unnest {
 /// Identity of a common table expression that is computed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CteId(pub u32);
+
+impl CteId {
+    /// An id that no other common table expression of this process has.
+    pub fn fresh() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cte {
