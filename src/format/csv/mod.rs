@@ -1,0 +1,169 @@
+//! Delimited text: CSV as the world writes it, TEXTFILE as Hive's LazySimpleSerDe reads it, and Hive's OpenCSVSerde.
+//!
+//! A field that is not a value of its column's type, a row that has more or fewer fields than the first row of its file, and
+//! a quote that is not closed are errors that name file, line, column and value. A file whose rows are all shorter than the
+//! table gives NULL for the columns that it lacks; one whose rows are all longer is read as far as the table goes.
+
+mod infer;
+mod options;
+mod reader;
+mod records;
+
+pub use options::{CSV_OPTIONS, CsvOptions};
+pub(in crate::format) use records::line_number;
+
+use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
+use crate::error::{Error, Result};
+use crate::storage::{Compression, ObjectFile, read_range};
+use parking_lot::Mutex;
+use records::{Dialect, RowReader};
+use std::sync::{Arc, OnceLock};
+
+/// Bytes of a file that one worker reads at a time.
+const CHUNK: u64 = 8 << 20;
+
+/// Delimited text with its options.
+#[derive(Debug)]
+pub struct CsvFormat {
+    name: &'static str,
+    options: CsvOptions,
+}
+
+/// What is settled for one file.
+#[derive(Debug)]
+struct CsvFile {
+    dialect: Dialect,
+    /// Rows before the data.
+    skip: usize,
+    compression: Compression,
+    /// Fields per row, told by the first row that somebody reads.
+    width: OnceLock<usize>,
+    /// Where the first row at or after each multiple of [`CHUNK`] starts, as far as known.
+    starts: Mutex<Vec<u64>>,
+}
+
+impl CsvFormat {
+    pub fn new(name: &'static str, options: CsvOptions) -> Self {
+        Self { name, options }
+    }
+}
+
+impl FileFormat for CsvFormat {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn inspect(&self, file: &ObjectFile, sample: bool) -> Result<FileInfo> {
+        let compression = Compression::of(&file.location)?;
+        let (dialect, header, columns) = match sample {
+            true => {
+                let found = infer::sample(file, compression, &self.options)?;
+                (found.dialect, found.header, found.columns)
+            }
+            false => {
+                let delimiter = self.options.delimiter.unwrap_or(b',');
+                (self.options.dialect(delimiter), self.options.header.unwrap_or(false), vec![])
+            }
+        };
+        let details = CsvFile {
+            dialect,
+            skip: self.options.skip + header as usize,
+            compression,
+            width: OnceLock::new(),
+            starts: Mutex::new(vec![0]),
+        };
+        Ok(FileInfo {
+            columns,
+            rows: None,
+            details: Some(Arc::new(details)),
+            statistics: vec![],
+        })
+    }
+
+    fn partitions(&self, file: &ObjectFile, info: &Arc<FileInfo>, _request: &ScanRequest) -> Result<Vec<Partition>> {
+        let chunks = match details(info)?.compression {
+            Compression::None => file.size.div_ceil(CHUNK),
+            _ => 1,
+        };
+        Ok((0..chunks)
+            .map(|i| {
+                let start = i * CHUNK;
+                let end = if i + 1 == chunks { file.size } else { start + CHUNK };
+                Partition {
+                    file: file.clone(),
+                    info: info.clone(),
+                    constants: vec![],
+                    start,
+                    end,
+                    rows: None,
+                    bytes: end - start,
+                }
+            })
+            .collect())
+    }
+
+    fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>> {
+        let csv = details(&partition.info)?;
+        let range = match csv.compression {
+            Compression::None => {
+                let start = csv.row_start(&partition.file, partition.start)?;
+                start..csv.row_start(&partition.file, partition.end)?.max(start)
+            }
+            _ => 0..partition.file.size,
+        };
+        Ok(Box::new(reader::CsvReader::open(partition, request, &self.options, range)?))
+    }
+}
+
+fn details(info: &FileInfo) -> Result<&CsvFile> {
+    info.details
+        .as_deref()
+        .and_then(|d| d.downcast_ref())
+        .ok_or_else(|| Error::internal("a CSV file was not inspected"))
+}
+
+impl CsvFile {
+    /// The first row that starts at or after byte `nominal`, which is a multiple of [`CHUNK`] or the file's end.
+    ///
+    /// Without quotes every line feed ends a row. With them, a line feed may be inside a field, and only reading from a
+    /// known start of a row tells; so the starts are found one after another, each once, by whoever needs it first. A chunk
+    /// in which no quote occurs is only searched for one, which costs a fraction of parsing it.
+    fn row_start(&self, file: &ObjectFile, nominal: u64) -> Result<u64> {
+        if nominal == 0 || nominal >= file.size {
+            return Ok(nominal.min(file.size));
+        }
+        let rows = |from| RowReader::open(file, self.compression, self.dialect.clone(), from..file.size);
+        let Some(quote) = self.dialect.quote else {
+            // One byte earlier, so that a row that starts exactly here is found.
+            let plain = Dialect { delimiter: b'\n', quote: None, escape: None };
+            return RowReader::open(file, self.compression, plain, nominal - 1..file.size)?.skip_to(nominal);
+        };
+        let index = (nominal / CHUNK) as usize;
+        let mut starts = self.starts.lock();
+        while starts.len() <= index {
+            let from = starts.last().copied().unwrap_or(0);
+            let target = starts.len() as u64 * CHUNK;
+            let next = match from >= target {
+                true => from,
+                false => {
+                    let chunk = read_range(file, from..target)?;
+                    let last_row = memchr::memrchr(b'\n', &chunk).map_or(0, |at| at as u64 + 1);
+                    match records::contains(&chunk, quote) {
+                        true => rows(from)?.skip_to(target)?,
+                        false => rows(from + last_row)?.skip_to(target)?,
+                    }
+                }
+            };
+            starts.push(next);
+        }
+        starts.get(index).copied().ok_or_else(|| Error::internal("a row start was just found"))
+    }
+}
+
+/// Whether a field stands for NULL by its text, whatever its type.
+fn is_null(options: &CsvOptions, raw: &[u8], quoted: bool) -> bool {
+    !quoted && ((raw.is_empty() && options.empty_is_null) || options.null.as_deref().is_some_and(|null| null.as_bytes() == raw))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+use crate::format::Options;
+use crate::format::testing::{ask, read_file};
+use crate::types::type_name;
+
+fn inspect(name: &str, content: &[u8]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    let location = crate::storage::Location::parse(path.to_str().unwrap()).unwrap();
+    let file = crate::storage::list(&location).unwrap().remove(0);
+    let format = CsvFormat::new("CSV", CsvOptions::csv(&Options::default()).unwrap());
+    let info = format.inspect(&file, true).unwrap();
+    info.columns.iter().map(|(n, t)| format!("{n} {}", type_name(t))).collect()
+}
+
+fn csv(text: &str, sample: bool, columns: &[(&str, &str)]) -> Result<Vec<String>> {
+    let format = CsvFormat::new("CSV", CsvOptions::csv(&Options::default())?);
+    read_file(&format, "x.csv", text.as_bytes(), sample, |_| ask(columns))
+}
+
+#[test]
+fn header_delimiter_and_types_are_found() {
+    let text = "id,when,ok,x,note\r\n1,2020-01-01 10:00:00,true,1.5,a\r\n2,,,,\r\n";
+    assert_eq!(inspect("a.csv", text.as_bytes()), ["id bigint", "when timestamp", "ok boolean", "x double", "note varchar"]);
+    assert_eq!(inspect("a.csv", b"1;2020-01-01\n2;2020-01-02\n"), ["column0 bigint", "column1 date"]);
+    assert_eq!(inspect("a.tsv", b"a\tb\n\"x,\ty\"\t1\n"), ["a varchar", "b bigint"]);
+    assert_eq!(inspect("a.csv", b"\xEF\xBB\xBFname,name\nx,y\n"), ["name varchar", "name_1 varchar"]);
+    assert_eq!(inspect("a.csv", b""), Vec::<String>::new());
+    assert_eq!(inspect("a.csv", b"a,b\n"), ["a varchar", "b varchar"]);
+}
+
+#[test]
+fn rows_are_read_with_declared_types() {
+    let columns = [("a", "int"), ("b", "varchar"), ("c", "decimal(5,2)"), ("missing", "int")];
+    let rows = csv("a,b,c\n1,\"x\ny\",1.005\n2,,\n3,\"\",-7\n", true, &columns).unwrap();
+    assert_eq!(rows, ["1|x\ny|1.01|", "2|||", "3||-7.00|"]);
+}
+
+#[test]
+fn hive_text_has_its_own_rules() {
+    let options = CsvOptions::text(&Options::new([("field.delim", "|"), ("escape.delim", "\\")])).unwrap();
+    let format = CsvFormat::new("TEXTFILE", options);
+    let text = "1|a\\|b|\\N\n|\"q\"|x\n";
+    let rows = read_file(&format, "x", text.as_bytes(), false, |_| ask(&[("a", "int"), ("b", "string"), ("c", "string")]));
+    assert_eq!(rows.unwrap(), ["1|a|b|", "|\"q\"|x"]);
+    let format = CsvFormat::new("OPENCSV", CsvOptions::open_csv(&Options::default()).unwrap());
+    let rows = read_file(&format, "x", b"\"0\",\"86400000\"\n", false, |_| ask(&[("d", "date"), ("t", "timestamp")]));
+    assert_eq!(rows.unwrap(), ["1970-01-01|1970-01-02T00:00:00"]);
+}
+
+#[test]
+fn malformed_rows_are_named() {
+    let error = csv("a,b\n1,2\n3,x\n", true, &[("a", "int"), ("b", "int")]).unwrap_err();
+    for part in ["x.csv", "line 3", "\"b\"", "\"x\"", "integer"] {
+        assert!(error.message().contains(part), "{error}");
+    }
+    let error = csv("1,2\n3\n", false, &[("a", "int"), ("b", "int")]).unwrap_err();
+    assert!(error.message().contains("line 2: the row has 1 fields, other rows of the file have 2"), "{error}");
+    let error = csv("1,2\n3,\"4\n", false, &[("a", "int")]).unwrap_err();
+    assert!(error.message().contains("not closed"), "{error}");
+    let error = csv("1,\u{1}\n", false, &[("a", "int"), ("b", "array(int)")]).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+}
+
+#[test]
+fn ranges_give_each_row_once_whatever_is_quoted() {
+    let plain = |i: usize| format!("{i},{}\n", "y".repeat(i % 70));
+    let quoted = |i: usize| format!("{i},\"a\n\"\"{i},\n\"\n");
+    for (row, shown) in [(&plain as &dyn Fn(usize) -> String, false), (&quoted, true)] {
+        let text: String = (0..500_000).map(row).collect();
+        assert!(text.len() as u64 > CHUNK);
+        let rows = csv(&text, false, &[("a", "bigint"), ("b", "varchar")]).unwrap();
+        assert_eq!(rows.len(), 500_000);
+        let right = |(i, r): (usize, &String)| {
+            *r == if shown { format!("{i}|a\n\"{i},\n") } else { format!("{i}|{}", "y".repeat(i % 70)) }
+        };
+        assert!(rows.iter().enumerate().all(right));
+    }
+}
+
+#[test]
+fn compressed_files_are_one_partition() {
+    let text = "a,b\n".to_string() + &"1,2\n".repeat(10_000);
+    let zstd = zstd::stream::encode_all(text.as_bytes(), 1).unwrap();
+    let format = CsvFormat::new("CSV", CsvOptions::csv(&Options::default()).unwrap());
+    let rows = read_file(&format, "x.csv.zst", &zstd, true, |_| ask(&[("a", "int")])).unwrap();
+    assert_eq!(rows.len(), 10_000);
+    assert!(read_file(&format, "x.csv.zst", &zstd[..zstd.len() - 20], false, |_| ask(&[("a", "varchar")])).is_err());
+}
