@@ -41,13 +41,17 @@ pub(super) fn finish_batch(
     decoded: Vec<Option<Column>>,
     rows: usize,
 ) -> Result<Batch> {
-    let columns = sources.iter().zip(decoded).zip(&request.columns).map(|((source, decoded), column)| {
-        match (source, decoded) {
+    let columns = sources
+        .iter()
+        .zip(decoded)
+        .zip(&request.columns)
+        .map(|((source, decoded), column)| match (source, decoded) {
             (_, Some(decoded)) => Ok(decoded),
             (ColumnSource::Constant(value), None) => Column::constant(value, &column.data_type, rows),
-            (ColumnSource::File(_), None) => Err(Error::internal(format!("column \"{}\" was not decoded", column.name))),
-        }
-    });
+            (ColumnSource::File(_), None) => {
+                Err(Error::internal(format!("column \"{}\" was not decoded", column.name)))
+            }
+        });
     let mut batch = Batch::new(columns.collect::<Result<_>>()?, rows);
     for predicate in &request.predicates {
         batch = predicate.select(batch)?;

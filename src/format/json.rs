@@ -8,7 +8,7 @@ use super::values::ValueBuilder;
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::{Error, Result};
 use crate::storage::{Compression, ObjectFile, open_text};
-use crate::types::{DataType, array_of, common_type, row_of, type_name};
+use crate::types::{DataType, ScalarValue, array_of, common_type, row_of, type_name};
 use crate::vector::{Batch, Column};
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -36,7 +36,11 @@ pub struct JsonFormat {
 
 impl JsonFormat {
     pub fn new(options: &Options) -> Result<Self> {
-        let ignore_malformed = match options.get(JSON_OPTIONS, "ignore_malformed").map(str::to_lowercase).as_deref() {
+        let ignore_malformed = match options
+            .get(JSON_OPTIONS, "ignore_malformed")
+            .map(str::to_lowercase)
+            .as_deref()
+        {
             None | Some("false") => false,
             Some("true") => true,
             Some(other) => {
@@ -80,7 +84,13 @@ impl FileFormat for JsonFormat {
         })
     }
 
-    fn partitions(&self, file: &ObjectFile, info: &Arc<FileInfo>, _request: &ScanRequest) -> Result<Vec<Partition>> {
+    fn partitions(
+        &self,
+        file: &ObjectFile,
+        info: &Arc<FileInfo>,
+        constants: &[ScalarValue],
+        _request: &ScanRequest,
+    ) -> Result<Vec<Partition>> {
         let chunks = match Compression::of(&file.location)? {
             Compression::None => file.size.div_ceil(CHUNK),
             _ => 1,
@@ -90,7 +100,7 @@ impl FileFormat for JsonFormat {
             Partition {
                 file: file.clone(),
                 info: info.clone(),
-                constants: vec![],
+                constants: constants.to_vec(),
                 start: i * CHUNK,
                 end,
                 rows: None,
@@ -145,7 +155,8 @@ impl Lines {
     fn read_line(&mut self) -> Result<bool> {
         self.line.clear();
         let read = self.input.read_until(b'\n', &mut self.line);
-        let read = read.map_err(|e| Error::bad_file(format!("{}: after byte {}: {e}", self.file.location, self.offset)))?;
+        let read =
+            read.map_err(|e| Error::bad_file(format!("{}: after byte {}: {e}", self.file.location, self.offset)))?;
         self.offset += read as u64;
         Ok(read > 0)
     }
@@ -172,7 +183,11 @@ impl Lines {
     fn error(&self, column: usize, what: String) -> Error {
         let start = self.offset - self.line.len() as u64;
         let line = line_number(&self.file, self.compression, start).unwrap_or(0);
-        let place = if column > 0 { format!(", character {column}") } else { String::new() };
+        let place = if column > 0 {
+            format!(", character {column}")
+        } else {
+            String::new()
+        };
         Error::bad_file(format!("{}: line {line}{place}: {what}", self.file.location))
             .with_hint("a JSON file has one object per line")
     }
@@ -239,9 +254,12 @@ fn settle(t: DataType) -> DataType {
     match &t {
         DataType::Null => DataType::Utf8View,
         DataType::List(f) => array_of(settle(f.data_type().clone())),
-        DataType::Struct(fields) => {
-            row_of(fields.iter().map(|f| (f.name().clone(), settle(f.data_type().clone()))).collect())
-        }
+        DataType::Struct(fields) => row_of(
+            fields
+                .iter()
+                .map(|f| (f.name().clone(), settle(f.data_type().clone())))
+                .collect(),
+        ),
         _ => t,
     }
 }
@@ -258,16 +276,17 @@ impl BatchReader for JsonReader {
         let mut columns: Vec<Vec<Value>> = vec![vec![]; self.request.columns.len()];
         let mut rows = 0;
         while rows < self.request.batch_rows {
-            let Some(mut document) = self.lines.next_document(self.ignore_malformed)? else { break };
+            let Some(mut document) = self.lines.next_document(self.ignore_malformed)? else {
+                break;
+            };
             for ((column, values), source) in self.request.columns.iter().zip(&mut columns).zip(&self.sources) {
                 if matches!(source, ColumnSource::Constant(_)) {
                     continue;
                 }
                 let value = member(&mut document, &column.name).map_or(Value::Null, Value::take);
                 // Checked here, where the line is known; building arrays of checked values cannot fail.
-                check(&value, &column.data_type).map_err(|what| {
-                    self.lines.error(0, format!("column \"{}\": {what}", column.name))
-                })?;
+                check(&value, &column.data_type)
+                    .map_err(|what| self.lines.error(0, format!("column \"{}\": {what}", column.name)))?;
                 values.push(value);
             }
             rows += 1;
@@ -275,15 +294,19 @@ impl BatchReader for JsonReader {
         if rows == 0 {
             return Ok(None);
         }
-        let decoded = columns.iter().zip(&self.request.columns).zip(&self.sources).map(|((values, column), source)| {
-            Ok(match source {
-                ColumnSource::Constant(_) => None,
-                ColumnSource::File(_) => {
-                    let values: Vec<&Value> = values.iter().collect();
-                    Some(Column::Array(build(&values, &column.data_type)?))
-                }
-            })
-        });
+        let decoded = columns
+            .iter()
+            .zip(&self.request.columns)
+            .zip(&self.sources)
+            .map(|((values, column), source)| {
+                Ok(match source {
+                    ColumnSource::Constant(_) => None,
+                    ColumnSource::File(_) => {
+                        let values: Vec<&Value> = values.iter().collect();
+                        Some(Column::Array(build(&values, &column.data_type)?))
+                    }
+                })
+            });
         finish_batch(&self.request, &self.sources, decoded.collect::<Result<_>>()?, rows).map(Some)
     }
 }
@@ -294,7 +317,10 @@ fn member<'a>(document: &'a mut Value, name: &str) -> Option<&'a mut Value> {
     if members.contains_key(name) {
         return members.get_mut(name);
     }
-    members.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+    members
+        .iter_mut()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v)
 }
 
 fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
@@ -302,7 +328,12 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
         Value::Object(members) => members,
         _ => return &Value::Null,
     };
-    let same = || members.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v);
+    let same = || {
+        members
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v)
+    };
     members.get(name).or_else(same).unwrap_or(&Value::Null)
 }
 
@@ -311,9 +342,9 @@ fn check(value: &Value, t: &DataType) -> Result<(), String> {
     match (value, t) {
         (Value::Null, _) | (_, DataType::Utf8View) => Ok(()),
         (Value::Array(items), DataType::List(f)) => items.iter().try_for_each(|v| check(v, f.data_type())),
-        (Value::Object(_), DataType::Struct(fields)) => {
-            fields.iter().try_for_each(|f| check(field(value, f.name()), f.data_type()))
-        }
+        (Value::Object(_), DataType::Struct(fields)) => fields
+            .iter()
+            .try_for_each(|f| check(field(value, f.name()), f.data_type())),
         (Value::Object(members), DataType::Map(entries, _)) => {
             let (key, item) = map_types(entries)?;
             members.iter().try_for_each(|(k, v)| {
@@ -360,12 +391,27 @@ fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
             let items = |v: &&'_ Value| v.as_array().map_or(0, Vec::len);
             let offsets = OffsetBuffer::from_lengths(values.iter().map(items));
             let flat: Vec<&Value> = values.iter().filter_map(|v| v.as_array()).flatten().collect();
-            Arc::new(ListArray::try_new(item.clone(), offsets, build(&flat, item.data_type())?, Some(valid()))?)
+            Arc::new(ListArray::try_new(
+                item.clone(),
+                offsets,
+                build(&flat, item.data_type())?,
+                Some(valid()),
+            )?)
         }
         DataType::Struct(fields) => {
-            let members = |f: &Arc<Field>| build(&values.iter().map(|v| field(v, f.name())).collect::<Vec<_>>(), f.data_type());
+            let members = |f: &Arc<Field>| {
+                build(
+                    &values.iter().map(|v| field(v, f.name())).collect::<Vec<_>>(),
+                    f.data_type(),
+                )
+            };
             let arrays = fields.iter().map(members).collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, Some(valid()), values.len())?)
+            Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                arrays,
+                Some(valid()),
+                values.len(),
+            )?)
         }
         DataType::Map(entries, sorted) => {
             let (key, item) = map_types(entries).map_err(Error::internal)?;
@@ -379,7 +425,13 @@ fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
                 _ => Fields::empty(),
             };
             let pairs = StructArray::try_new(fields, vec![keys, items], None)?;
-            Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, Some(valid()), *sorted)?)
+            Arc::new(MapArray::try_new(
+                entries.clone(),
+                offsets,
+                pairs,
+                Some(valid()),
+                *sorted,
+            )?)
         }
         t => {
             let mut builder = ValueBuilder::new(t, values.len(), false)?;

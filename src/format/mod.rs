@@ -1,6 +1,16 @@
 //! File formats: how to know what is in a file, read it partition by partition, and write it.
 
+mod columns;
+pub mod csv;
+pub mod json;
 pub mod parquet;
+mod registry;
+#[cfg(test)]
+mod testing;
+mod values;
+
+pub use registry::{FORMATS, FormatEntry, FormatOption, Options, find_format, format_of_file};
+pub(crate) use values::parse_value;
 
 use crate::error::Result;
 use crate::expression::{Predicate, RuntimeFilter};

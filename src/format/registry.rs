@@ -1,9 +1,9 @@
 //! The list of formats: names, file extensions, options, how to make one.
 
+use super::FileFormat;
 use super::csv::{CSV_OPTIONS, CsvFormat, CsvOptions};
 use super::json::{JSON_OPTIONS, JsonFormat};
 use super::parquet::ParquetFormat;
-use super::FileFormat;
 use crate::error::{Error, Result};
 use crate::storage::Compression;
 use std::collections::BTreeMap;
@@ -18,7 +18,12 @@ pub struct Options(BTreeMap<String, String>);
 
 impl Options {
     pub fn new<K: AsRef<str>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self(pairs.into_iter().map(|(k, v)| (k.as_ref().to_lowercase(), v.into())).collect())
+        Self(
+            pairs
+                .into_iter()
+                .map(|(k, v)| (k.as_ref().to_lowercase(), v.into()))
+                .collect(),
+        )
     }
 
     /// The value of an option under its first name that is given, in the order of the table.
@@ -108,8 +113,8 @@ impl FormatEntry {
             None => Ok(()),
             Some((name, _)) => {
                 let own: Vec<&str> = self.options.iter().filter_map(|names| names.first().copied()).collect();
-                let error = Error::plan(format!("format {} has no option \"{name}\"", self.name()))
-                    .with_nearest(name, known());
+                let error =
+                    Error::plan(format!("format {} has no option \"{name}\"", self.name())).with_nearest(name, known());
                 Err(match own.is_empty() {
                     true => error,
                     false => error.with_hint(format!("its options are {}", own.join(", "))),
@@ -161,8 +166,10 @@ pub fn format_of_file(location: &str) -> Result<&'static FormatEntry> {
     if UNSUPPORTED.iter().any(|n| n.eq_ignore_ascii_case(extension)) {
         return find_format(extension);
     }
-    Err(Error::plan(format!("the name of {location} does not say what format it has"))
-        .with_hint("read_parquet('…'), read_csv('…') and read_json('…') read any name"))
+    Err(
+        Error::plan(format!("the name of {location} does not say what format it has"))
+            .with_hint("read_parquet('…'), read_csv('…') and read_json('…') read any name"),
+    )
 }
 
 #[cfg(test)]

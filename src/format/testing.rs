@@ -45,9 +45,13 @@ pub(super) fn read_file(
         let mut reader = format.open(partition, &request)?;
         let mut rows = vec![];
         while let Some(batch) = reader.next()? {
-            let columns: Vec<_> = (0..batch.width()).map(|i| batch.column(i).unwrap().to_array().unwrap()).collect();
-            let shown: Vec<_> =
-                columns.iter().map(|c| ArrayFormatter::try_new(c, &FormatOptions::default()).unwrap()).collect();
+            let columns: Vec<_> = (0..batch.width())
+                .map(|i| batch.column(i).unwrap().to_array().unwrap())
+                .collect();
+            let shown: Vec<_> = columns
+                .iter()
+                .map(|c| ArrayFormatter::try_new(c, &FormatOptions::default()).unwrap())
+                .collect();
             rows.extend((0..batch.len()).map(|row| {
                 let fields: Vec<String> = shown.iter().map(|f| f.value(row).to_string()).collect();
                 fields.join("|")

@@ -175,7 +175,9 @@ impl Default for TypeGuess {
 impl TypeGuess {
     pub(crate) fn add(&mut self, text: &[u8]) {
         let text = text.trim_ascii();
-        let number = |t: &[u8]| t.iter().any(u8::is_ascii_digit) && std::str::from_utf8(t).is_ok_and(|t| t.parse::<f64>().is_ok());
+        let number = |t: &[u8]| {
+            t.iter().any(u8::is_ascii_digit) && std::str::from_utf8(t).is_ok_and(|t| t.parse::<f64>().is_ok())
+        };
         self.seen = true;
         self.integer = self.integer && parse_integer(text).is_some();
         self.double = self.double && (self.integer || number(text));

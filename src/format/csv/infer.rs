@@ -42,7 +42,10 @@ pub(super) fn sample(file: &ObjectFile, compression: Compression, options: &CsvO
     }
     let header = options.header.unwrap_or_else(|| is_header(&first, &types));
     let columns = match header {
-        true => names(&first).into_iter().zip(types.iter().map(TypeGuess::data_type)).collect(),
+        true => names(&first)
+            .into_iter()
+            .zip(types.iter().map(TypeGuess::data_type))
+            .collect(),
         false => {
             for (guess, text) in types.iter_mut().zip(&first) {
                 if let Some(text) = text {
@@ -53,7 +56,11 @@ pub(super) fn sample(file: &ObjectFile, compression: Compression, options: &CsvO
             types.iter().enumerate().map(numbered).collect()
         }
     };
-    Ok(Sample { dialect, header, columns })
+    Ok(Sample {
+        dialect,
+        header,
+        columns,
+    })
 }
 
 /// The first rows after those to skip; NULL fields are `None`.
@@ -92,7 +99,9 @@ fn likely_dialect(file: &ObjectFile, compression: Compression, options: &CsvOpti
     for &delimiter in DELIMITERS {
         let dialect = options.dialect(delimiter);
         // A quote that is out of place under a wrong delimiter only says that it is the wrong one.
-        let Ok(rows) = first_rows(file, compression, options, &dialect, 20) else { continue };
+        let Ok(rows) = first_rows(file, compression, options, &dialect, 20) else {
+            continue;
+        };
         let width = rows.first().map_or(0, Vec::len);
         if width > best.0 && rows.iter().all(|r| r.len() == width || r.len() == 1) {
             best = (width, dialect);
@@ -115,7 +124,8 @@ fn is_header(first: &[Option<String>], types: &[TypeGuess]) -> bool {
     let clash = types.iter().any(|t| t.data_type() != DataType::Utf8View);
     let word = |t: &Option<String>| {
         t.as_deref().is_some_and(|t| {
-            t.starts_with(|c: char| c.is_alphabetic() || c == '_') && t.chars().all(|c| c.is_alphanumeric() || "_ .-()/%#".contains(c))
+            t.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                && t.chars().all(|c| c.is_alphanumeric() || "_ .-()/%#".contains(c))
         })
     };
     let mut seen = std::collections::HashSet::new();

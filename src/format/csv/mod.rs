@@ -15,6 +15,7 @@ pub(in crate::format) use records::line_number;
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::{Error, Result};
 use crate::storage::{Compression, ObjectFile, read_range};
+use crate::types::ScalarValue;
 use parking_lot::Mutex;
 use records::{Dialect, RowReader};
 use std::sync::{Arc, OnceLock};
@@ -62,7 +63,11 @@ impl FileFormat for CsvFormat {
             }
             false => {
                 let delimiter = self.options.delimiter.unwrap_or(b',');
-                (self.options.dialect(delimiter), self.options.header.unwrap_or(false), vec![])
+                (
+                    self.options.dialect(delimiter),
+                    self.options.header.unwrap_or(false),
+                    vec![],
+                )
             }
         };
         let details = CsvFile {
@@ -80,7 +85,13 @@ impl FileFormat for CsvFormat {
         })
     }
 
-    fn partitions(&self, file: &ObjectFile, info: &Arc<FileInfo>, _request: &ScanRequest) -> Result<Vec<Partition>> {
+    fn partitions(
+        &self,
+        file: &ObjectFile,
+        info: &Arc<FileInfo>,
+        constants: &[ScalarValue],
+        _request: &ScanRequest,
+    ) -> Result<Vec<Partition>> {
         let chunks = match details(info)?.compression {
             Compression::None => file.size.div_ceil(CHUNK),
             _ => 1,
@@ -92,7 +103,7 @@ impl FileFormat for CsvFormat {
                 Partition {
                     file: file.clone(),
                     info: info.clone(),
-                    constants: vec![],
+                    constants: constants.to_vec(),
                     start,
                     end,
                     rows: None,
@@ -111,7 +122,12 @@ impl FileFormat for CsvFormat {
             }
             _ => 0..partition.file.size,
         };
-        Ok(Box::new(reader::CsvReader::open(partition, request, &self.options, range)?))
+        Ok(Box::new(reader::CsvReader::open(
+            partition,
+            request,
+            &self.options,
+            range,
+        )?))
     }
 }
 
@@ -135,7 +151,11 @@ impl CsvFile {
         let rows = |from| RowReader::open(file, self.compression, self.dialect.clone(), from..file.size);
         let Some(quote) = self.dialect.quote else {
             // One byte earlier, so that a row that starts exactly here is found.
-            let plain = Dialect { delimiter: b'\n', quote: None, escape: None };
+            let plain = Dialect {
+                delimiter: b'\n',
+                quote: None,
+                escape: None,
+            };
             return RowReader::open(file, self.compression, plain, nominal - 1..file.size)?.skip_to(nominal);
         };
         let index = (nominal / CHUNK) as usize;
@@ -156,13 +176,18 @@ impl CsvFile {
             };
             starts.push(next);
         }
-        starts.get(index).copied().ok_or_else(|| Error::internal("a row start was just found"))
+        starts
+            .get(index)
+            .copied()
+            .ok_or_else(|| Error::internal("a row start was just found"))
     }
 }
 
 /// Whether a field stands for NULL by its text, whatever its type.
 fn is_null(options: &CsvOptions, raw: &[u8], quoted: bool) -> bool {
-    !quoted && ((raw.is_empty() && options.empty_is_null) || options.null.as_deref().is_some_and(|null| null.as_bytes() == raw))
+    !quoted
+        && ((raw.is_empty() && options.empty_is_null)
+            || options.null.as_deref().is_some_and(|null| null.as_bytes() == raw))
 }
 
 #[cfg(test)]

@@ -23,13 +23,35 @@ pub struct CsvOptions {
 
 /// The names of the options; the first is ours, the others are synonyms.
 pub static CSV_OPTIONS: &[FormatOption] = &[
-    &["delimiter", "delim", "sep", "field.delim", "separatorchar", "field_delimiter", "csv_separator", "textfile_field_separator", "serialization.format"],
+    &[
+        "delimiter",
+        "delim",
+        "sep",
+        "field.delim",
+        "separatorchar",
+        "field_delimiter",
+        "csv_separator",
+        "textfile_field_separator",
+        "serialization.format",
+    ],
     &["quote", "quotechar", "csv_quote"],
-    &["escape", "escapechar", "escape.delim", "csv_escape", "textfile_field_separator_escape"],
+    &[
+        "escape",
+        "escapechar",
+        "escape.delim",
+        "csv_escape",
+        "textfile_field_separator_escape",
+    ],
     &["header"],
     &["skip", "skip.header.line.count", "skip_header_line_count"],
     &["skip_footer", "skip.footer.line.count", "skip_footer_line_count"],
-    &["null", "nullstr", "nullvalue", "null_format", "serialization.null.format"],
+    &[
+        "null",
+        "nullstr",
+        "nullvalue",
+        "null_format",
+        "serialization.null.format",
+    ],
 ];
 
 impl CsvOptions {
@@ -79,7 +101,12 @@ impl CsvOptions {
     }
 
     fn with(mut self, options: &Options) -> Result<Self> {
-        let byte = |name: &str| options.get(CSV_OPTIONS, name).map(|text| one_byte(name, text)).transpose();
+        let byte = |name: &str| {
+            options
+                .get(CSV_OPTIONS, name)
+                .map(|text| one_byte(name, text))
+                .transpose()
+        };
         if let Some(delimiter) = byte("delimiter")? {
             self.delimiter = delimiter;
         }
@@ -101,7 +128,9 @@ impl CsvOptions {
         }
         match options.get(CSV_OPTIONS, "skip_footer") {
             Some(text) if rows("skip_footer", text)? > 0 => {
-                return Err(Error::unsupported("skipping lines at the end of a file (skip.footer.line.count)"));
+                return Err(Error::unsupported(
+                    "skipping lines at the end of a file (skip.footer.line.count)",
+                ));
             }
             _ => {}
         }
@@ -117,7 +146,11 @@ impl CsvOptions {
 
     /// The dialect with this delimiter.
     pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
-        Dialect { delimiter, quote: self.quote, escape: self.escape }
+        Dialect {
+            delimiter,
+            quote: self.quote,
+            escape: self.escape,
+        }
     }
 }
 
@@ -139,6 +172,9 @@ fn one_byte(name: &str, text: &str) -> Result<Option<u8>> {
     };
     match byte {
         Some(byte) if byte.is_ascii() => Ok(Some(byte)),
-        _ => Err(Error::unsupported(format!("option {name} is one ASCII character, found \"{}\"", text.escape_debug()))),
+        _ => Err(Error::unsupported(format!(
+            "option {name} is one ASCII character, found \"{}\"",
+            text.escape_debug()
+        ))),
     }
 }

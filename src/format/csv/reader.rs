@@ -25,7 +25,12 @@ pub(super) struct CsvReader {
 }
 
 impl CsvReader {
-    pub fn open(partition: &Partition, request: &Arc<ScanRequest>, options: &CsvOptions, range: Range<u64>) -> Result<Self> {
+    pub fn open(
+        partition: &Partition,
+        request: &Arc<ScanRequest>,
+        options: &CsvOptions,
+        range: Range<u64>,
+    ) -> Result<Self> {
         let csv = details(&partition.info)?;
         let mut rows = RowReader::open(&partition.file, csv.compression, csv.dialect.clone(), range.clone())?;
         for _ in 0..if range.start == 0 { csv.skip } else { 0 } {

@@ -56,7 +56,15 @@ impl Dialect {
                 Some(found) => found,
                 None if !last => return Scan::More,
                 None if quoted => return Scan::Unclosed,
-                None => (Field { start: at, end: buffer.len(), quoted, escaped: self.escape.is_some() }, buffer.len()),
+                None => (
+                    Field {
+                        start: at,
+                        end: buffer.len(),
+                        quoted,
+                        escaped: self.escape.is_some(),
+                    },
+                    buffer.len(),
+                ),
             };
             match (buffer.get(after), buffer.get(after + 1)) {
                 (Some(b), _) if *b == self.delimiter => {
@@ -89,10 +97,11 @@ impl Dialect {
         let (mut at, mut escaped) = (start, false);
         loop {
             let rest = buffer.get(at..)?;
-            let found = at + match self.escape {
-                Some(escape) => memchr3(self.delimiter, b'\n', escape, rest)?,
-                None => memchr2(self.delimiter, b'\n', rest)?,
-            };
+            let found = at
+                + match self.escape {
+                    Some(escape) => memchr3(self.delimiter, b'\n', escape, rest)?,
+                    None => memchr2(self.delimiter, b'\n', rest)?,
+                };
             let byte = buffer.get(found).copied();
             if byte == self.escape && byte != Some(self.delimiter) && byte != self.quote {
                 escaped = true;
@@ -101,7 +110,15 @@ impl Dialect {
             } else if byte == self.escape && byte == self.quote && byte.is_some() {
                 at = found + 1;
             } else {
-                return Some((Field { start, end: found, quoted: false, escaped }, found));
+                return Some((
+                    Field {
+                        start,
+                        end: found,
+                        quoted: false,
+                        escaped,
+                    },
+                    found,
+                ));
             }
         }
     }
@@ -118,7 +135,15 @@ impl Dialect {
                 escaped = true;
                 at = found + 2;
             } else {
-                return Some((Field { start, end: found, quoted: true, escaped }, found + 1));
+                return Some((
+                    Field {
+                        start,
+                        end: found,
+                        quoted: true,
+                        escaped,
+                    },
+                    found + 1,
+                ));
             }
         }
     }
@@ -164,7 +189,8 @@ impl<'a> Row<'a> {
         scratch.clear();
         let mut bytes = raw.iter().copied().peekable();
         while let Some(byte) = bytes.next() {
-            let doubled = field.quoted && Some(byte) == self.dialect.quote && bytes.peek().copied() == self.dialect.quote;
+            let doubled =
+                field.quoted && Some(byte) == self.dialect.quote && bytes.peek().copied() == self.dialect.quote;
             let escape = Some(byte) == self.dialect.escape && (doubled || Some(byte) != self.dialect.quote);
             match bytes.peek() {
                 Some(&next) if doubled || escape => {
@@ -194,7 +220,12 @@ pub(super) struct RowReader {
 
 impl RowReader {
     /// Rows of the bytes `range`; of a compressed file, which has no ranges, all rows. A byte order mark is left out.
-    pub fn open(file: &ObjectFile, compression: Compression, dialect: Dialect, range: std::ops::Range<u64>) -> Result<Self> {
+    pub fn open(
+        file: &ObjectFile,
+        compression: Compression,
+        dialect: Dialect,
+        range: std::ops::Range<u64>,
+    ) -> Result<Self> {
         let mut reader = Self {
             input: open_text(file, compression, range.clone())?,
             name: file.location.to_string(),
@@ -242,19 +273,37 @@ impl RowReader {
                     }));
                 }
                 Scan::More if rest.len() > LONGEST_ROW => {
-                    let what = format!("a row is longer than {} MB, perhaps a quote is not closed", LONGEST_ROW >> 20);
-                    return Err(RowError { offset: self.position(), what }.into_error(&self.name));
+                    let what = format!(
+                        "a row is longer than {} MB, perhaps a quote is not closed",
+                        LONGEST_ROW >> 20
+                    );
+                    return Err(RowError {
+                        offset: self.position(),
+                        what,
+                    }
+                    .into_error(&self.name));
                 }
                 Scan::More => self.fill()?,
                 Scan::Unclosed => {
                     let what = "a quote is not closed before the end of the file".to_string();
-                    return Err(RowError { offset: self.position(), what }.into_error(&self.name));
+                    return Err(RowError {
+                        offset: self.position(),
+                        what,
+                    }
+                    .into_error(&self.name));
                 }
                 Scan::TextAfterQuote(at) => {
                     let end = rest.len().min(at + 20);
                     let text = String::from_utf8_lossy(rest.get(at..end).unwrap_or_default()).into_owned();
-                    let what = format!("field {} goes on after its closing quote: {text:?}", self.fields.len() + 1);
-                    return Err(RowError { offset: self.position(), what }.into_error(&self.name));
+                    let what = format!(
+                        "field {} goes on after its closing quote: {text:?}",
+                        self.fields.len() + 1
+                    );
+                    return Err(RowError {
+                        offset: self.position(),
+                        what,
+                    }
+                    .into_error(&self.name));
                 }
             }
         }
@@ -275,7 +324,8 @@ impl RowReader {
         // Growing with what is there keeps the work for a row of many blocks linear.
         let wanted = BLOCK.max(old);
         let taken = self.input.by_ref().take(wanted as u64).read_to_end(&mut self.buffer);
-        let read = taken.map_err(|e| Error::bad_file(format!("{}: after byte {}: {e}", self.name, self.base + old as u64)))?;
+        let read =
+            taken.map_err(|e| Error::bad_file(format!("{}: after byte {}: {e}", self.name, self.base + old as u64)))?;
         self.ended = read < wanted;
         Ok(())
     }
@@ -333,9 +383,16 @@ mod tests {
         while at < bytes.len() {
             match dialect.scan(&bytes[at..end], end == bytes.len(), &mut fields) {
                 Scan::Row(length) => {
-                    let row = Row { buffer: &bytes[at..], fields: &fields, dialect, offset: 0 };
+                    let row = Row {
+                        buffer: &bytes[at..],
+                        fields: &fields,
+                        dialect,
+                        offset: 0,
+                    };
                     let mut scratch = vec![];
-                    let texts = fields.iter().map(|f| String::from_utf8(row.text(*f, &mut scratch).to_vec()).unwrap());
+                    let texts = fields
+                        .iter()
+                        .map(|f| String::from_utf8(row.text(*f, &mut scratch).to_vec()).unwrap());
                     out.push(texts.collect());
                     at += length;
                 }
@@ -349,13 +406,34 @@ mod tests {
 
     #[test]
     fn fields_are_found_wherever_the_buffer_ends() {
-        let csv = Dialect { delimiter: b',', quote: Some(b'"'), escape: None };
-        let hive = Dialect { delimiter: b'|', quote: None, escape: Some(b'\\') };
-        let open = Dialect { delimiter: b',', quote: Some(b'"'), escape: Some(b'\\') };
+        let csv = Dialect {
+            delimiter: b',',
+            quote: Some(b'"'),
+            escape: None,
+        };
+        let hive = Dialect {
+            delimiter: b'|',
+            quote: None,
+            escape: Some(b'\\'),
+        };
+        let open = Dialect {
+            delimiter: b',',
+            quote: Some(b'"'),
+            escape: Some(b'\\'),
+        };
         for block in [1, 2, 3, 7, 1000] {
-            assert_eq!(rows(&csv, "a,b\r\n\"x\ny\",\"q\"\"q\"\r\n,\n", block), [vec!["a", "b"], vec!["x\ny", "q\"q"], vec!["", ""]]);
-            assert_eq!(rows(&csv, "a,5\" pipe\nlast,", block), [vec!["a", "5\" pipe"], vec!["last", ""]]);
-            assert_eq!(rows(&hive, "a\\|b|c\n\"d|e\\\nf", block), [vec!["a|b", "c"], vec!["\"d", "e\\"], vec!["f"]]);
+            assert_eq!(
+                rows(&csv, "a,b\r\n\"x\ny\",\"q\"\"q\"\r\n,\n", block),
+                [vec!["a", "b"], vec!["x\ny", "q\"q"], vec!["", ""]]
+            );
+            assert_eq!(
+                rows(&csv, "a,5\" pipe\nlast,", block),
+                [vec!["a", "5\" pipe"], vec!["last", ""]]
+            );
+            assert_eq!(
+                rows(&hive, "a\\|b|c\n\"d|e\\\nf", block),
+                [vec!["a|b", "c"], vec!["\"d", "e\\"], vec!["f"]]
+            );
             assert_eq!(rows(&open, "\"a\\\"b\",\"c\"\"d\"\n", block), [vec!["a\"b", "c\"d"]]);
             assert_eq!(rows(&csv, "a,\"b\n", block), [vec!["unclosed"]]);
             assert_eq!(rows(&csv, "\"a\"b,c\n", block), [vec!["after"]]);

@@ -15,11 +15,23 @@ fn columns_are_inferred_from_all_lines() {
     std::fs::write(&path, text).unwrap();
     let location = crate::storage::Location::parse(path.to_str().unwrap()).unwrap();
     let file = crate::storage::list(&location).unwrap().remove(0);
-    let info = JsonFormat::new(&Options::default()).unwrap().inspect(&file, true).unwrap();
-    let shown: Vec<String> = info.columns.iter().map(|(n, t)| format!("{n} {}", type_name(t))).collect();
+    let info = JsonFormat::new(&Options::default())
+        .unwrap()
+        .inspect(&file, true)
+        .unwrap();
+    let shown: Vec<String> = info
+        .columns
+        .iter()
+        .map(|(n, t)| format!("{n} {}", type_name(t)))
+        .collect();
     assert_eq!(
         shown,
-        ["a double", "b array(row(x bigint, y varchar))", "n varchar", "c row(d boolean)"]
+        [
+            "a double",
+            "b array(row(x bigint, y varchar))",
+            "n varchar",
+            "c row(d boolean)"
+        ]
     );
 }
 
@@ -45,7 +57,10 @@ fn declared_types_are_read() {
 fn what_is_wrong_is_named_with_its_line() {
     let message = |text: &str, t: &str| rows(text, &[("a", t)]).unwrap_err().message().to_string();
     let error = message("{\"a\":1}\n{\"a\":\"x\"}\n", "bigint");
-    assert!(error.contains("line 2") && error.contains("\"a\"") && error.contains("\"x\""), "{error}");
+    assert!(
+        error.contains("line 2") && error.contains("\"a\"") && error.contains("\"x\""),
+        "{error}"
+    );
     let error = message("{\"a\":1}\n{\"a\":\n", "bigint");
     assert!(error.contains("line 2") && error.contains("not JSON"), "{error}");
     let error = message("[1]\n", "bigint");
