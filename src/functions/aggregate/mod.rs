@@ -3,13 +3,20 @@
 //! An [`AggregateFunction`] describes; its [`Accumulator`] holds the states of all groups of one call in plain vectors
 //! indexed by group. [`create`] adds what the call asks for around it: DISTINCT and ORDER BY.
 
+mod collect;
 mod count;
 mod encoding;
 mod extreme;
 mod groups;
+mod keys;
 mod logic;
+mod maps;
+mod modifiers;
 mod moments;
+mod rows;
 mod sum;
+
+pub use modifiers::{OrderKey, create, distinct, ordered, state_types};
 
 use super::{Documentation, wrong_arguments};
 use crate::error::Result;
@@ -72,6 +79,14 @@ pub static FUNCTIONS: &[AggregateFunction] = &[
     extreme::ANY_VALUE,
     extreme::MIN_BY,
     extreme::MAX_BY,
+    collect::ARRAY_AGG,
+    collect::COLLECT_LIST,
+    collect::COLLECT_SET,
+    collect::LISTAGG,
+    maps::HISTOGRAM,
+    maps::MAP_AGG,
+    maps::MAP_UNION,
+    maps::MULTIMAP_AGG,
     logic::BOOL_AND,
     logic::BOOL_OR,
     logic::BITWISE_AND_AGG,
