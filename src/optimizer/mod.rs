@@ -3,9 +3,11 @@
 //! A rule takes a plan and gives a plan with the same output columns (identities, types, order) and the same rows.
 
 mod freeze_stable_functions;
+mod inline_ctes;
 mod prune_columns;
 mod push_down_filter;
 mod simplify_expressions;
+mod unnest_subqueries;
 mod unwrap_comparisons;
 mod verify;
 
@@ -47,6 +49,8 @@ static RULES: &[Rule] = &[
     ),
     // Before unnesting, which wants NOT pushed down to EXISTS and IN.
     rule("simplify_expressions", simplify_expressions::simplify_expressions),
+    needed("unnest_subqueries", unnest_subqueries::unnest_subqueries),
+    rule("inline_ctes", inline_ctes::inline_ctes),
     rule("push_down_filter", push_down_filter::push_down_filter),
     // Last, because every other rule may leave columns without readers.
     rule("prune_columns", prune_columns::prune_columns),
@@ -88,3 +92,6 @@ fn apply_rules(
     }
     Ok(plan)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Plans before and after, as text, over the TPC-H schema with the statistics of scale factor 10.
+
+mod subqueries;
+mod tables;
+
+use super::optimize;
+use crate::config::Config;
+use crate::logical::{Expr, LogicalPlan, PlanBuilder};
+use crate::types::{Field, ScalarValue};
+
+/// The plan as text after all rules.
+fn optimized(plan: LogicalPlan) -> String {
+    optimize(plan, &Config::default())
+        .unwrap_or_else(|e| panic!("{e}"))
+        .to_string()
+}
+
+/// The plan as text after the rules that always run.
+fn only_needed(plan: LogicalPlan) -> String {
+    let config = Config {
+        optimizer: false,
+        ..Config::default()
+    };
+    optimize(plan, &config).unwrap_or_else(|e| panic!("{e}")).to_string()
+}
+
+fn col(plan: &PlanBuilder, name: &str) -> Expr {
+    Expr::Column(field(plan, name))
+}
+
+fn field(plan: &PlanBuilder, name: &str) -> Field {
+    plan.schema()
+        .iter()
+        .find(|f| *f.name == *name)
+        .expect("a column")
+        .clone()
+}
+
+fn int(v: i64) -> Expr {
+    Expr::literal(ScalarValue::Int64(v))
+}
