@@ -41,13 +41,23 @@ struct Order {
 
 impl ResultSink {
     pub fn new(sender: SyncSender<Batch>) -> Self {
-        Self { shared: Arc::new(Shared { sender, state: Mutex::default(), moved: Condvar::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                sender,
+                state: Mutex::default(),
+                moved: Condvar::new(),
+            }),
+        }
     }
 }
 
 impl Sink for ResultSink {
     fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
-        Ok(Box::new(LocalResult { shared: self.shared.clone(), cancel: context.cancel.clone(), ordinal: 0 }))
+        Ok(Box::new(LocalResult {
+            shared: self.shared.clone(),
+            cancel: context.cancel.clone(),
+            ordinal: 0,
+        }))
     }
 
     fn end_pipeline(&self) -> Result<()> {
@@ -126,7 +136,11 @@ impl LocalSink for LocalResult {
                 return Ok(Flow::Done);
             }
             if state.current == self.ordinal {
-                let held = state.held.remove(&self.ordinal).map(|(batches, _)| batches).unwrap_or_default();
+                let held = state
+                    .held
+                    .remove(&self.ordinal)
+                    .map(|(batches, _)| batches)
+                    .unwrap_or_default();
                 let bytes: usize = held.iter().map(Batch::memory_size).sum();
                 state.held_bytes = state.held_bytes.saturating_sub(bytes);
                 drop(state);
@@ -176,7 +190,11 @@ struct Collected {
 impl CollectSink {
     /// `owner` is named when memory runs out.
     pub fn new(owner: &'static str) -> Self {
-        Self { batches: Arc::default(), shared: Arc::default(), owner }
+        Self {
+            batches: Arc::default(),
+            shared: Arc::default(),
+            owner,
+        }
     }
 }
 
@@ -226,7 +244,11 @@ impl LocalSink for LocalCollect {
     fn combine(self: Box<Self>) -> Result<()> {
         let mut shared = self.shared.lock();
         let pipeline = shared.pipeline;
-        shared.parts.extend(self.rows.into_iter().map(|(ordinal, batch)| ((pipeline, ordinal), batch)));
+        shared.parts.extend(
+            self.rows
+                .into_iter()
+                .map(|(ordinal, batch)| ((pipeline, ordinal), batch)),
+        );
         shared.reservations.push(self.reservation);
         Ok(())
     }

@@ -1,10 +1,16 @@
 //! Physical plans: pipelines of operators, and the workers that drive them.
 
+mod aggregate;
 mod collect;
 mod executor;
+mod hash_join;
 mod pipeline;
+mod planner;
 mod project;
+mod query;
 mod scan;
+mod unnest;
 
 pub use executor::run_pipelines;
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};
+pub use query::{QueryStream, execute, run_into};

@@ -16,7 +16,9 @@ pub struct Filter {
 
 impl Transform for Filter {
     fn local(&self, _context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
-        Ok(Box::new(LocalFilter { predicates: self.predicates.clone() }))
+        Ok(Box::new(LocalFilter {
+            predicates: self.predicates.clone(),
+        }))
     }
 }
 
@@ -43,7 +45,9 @@ pub struct Project {
 
 impl Transform for Project {
     fn local(&self, _context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
-        Ok(Box::new(LocalProject { expressions: self.expressions.clone() }))
+        Ok(Box::new(LocalProject {
+            expressions: self.expressions.clone(),
+        }))
     }
 }
 
@@ -64,7 +68,9 @@ pub struct Pick {
 
 impl Transform for Pick {
     fn local(&self, _context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
-        Ok(Box::new(LocalPick { columns: self.columns.clone() }))
+        Ok(Box::new(LocalPick {
+            columns: self.columns.clone(),
+        }))
     }
 }
 
@@ -87,13 +93,21 @@ pub struct Limit {
 
 impl Limit {
     pub fn new(skip: u64, fetch: Option<u64>) -> Self {
-        Self { skip, fetch, seen: Arc::default() }
+        Self {
+            skip,
+            fetch,
+            seen: Arc::default(),
+        }
     }
 }
 
 impl Transform for Limit {
     fn local(&self, _context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
-        Ok(Box::new(LocalLimit { skip: self.skip, fetch: self.fetch, seen: self.seen.clone() }))
+        Ok(Box::new(LocalLimit {
+            skip: self.skip,
+            fetch: self.fetch,
+            seen: self.seen.clone(),
+        }))
     }
 }
 
@@ -114,7 +128,11 @@ impl LocalTransform for LocalLimit {
         let from = self.skip.saturating_sub(before).min(rows);
         let to = (end - before).min(rows);
         if from < to {
-            let part = if to - from == rows { batch } else { batch.slice(from as usize, (to - from) as usize) };
+            let part = if to - from == rows {
+                batch
+            } else {
+                batch.slice(from as usize, (to - from) as usize)
+            };
             if emit(part)? == Flow::Done {
                 return Ok(Flow::Done);
             }
@@ -133,7 +151,10 @@ pub struct ExpandGroupingSets {
 
 impl Transform for ExpandGroupingSets {
     fn local(&self, _context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
-        Ok(Box::new(LocalExpand { group_types: self.group_types.clone(), sets: self.sets.clone() }))
+        Ok(Box::new(LocalExpand {
+            group_types: self.group_types.clone(),
+            sets: self.sets.clone(),
+        }))
     }
 }
 
@@ -144,7 +165,9 @@ struct LocalExpand {
 
 /// Bit `groups - 1 - i` is 1 when group `i` is outside the set.
 pub fn grouping_id(set: &[usize], groups: usize) -> i64 {
-    (0..groups).filter(|i| !set.contains(i)).fold(0, |id, i| id | 1 << ((groups - 1 - i) % 63))
+    (0..groups)
+        .filter(|i| !set.contains(i))
+        .fold(0, |id, i| id | 1 << ((groups - 1 - i) % 63))
 }
 
 impl LocalTransform for LocalExpand {

@@ -1,8 +1,8 @@
 //! Sources that read: files of a table, and batches that are in memory.
 
 use super::pipeline::{PartitionReader, Source};
-use crate::catalog::FileTable;
-use crate::error::Result;
+use crate::catalog::{FileTable, Table, TableSource};
+use crate::error::{Error, Result};
 use crate::format::{BatchReader, Partition, ScanRequest};
 use crate::runtime::{Metrics, QueryContext};
 use crate::vector::Batch;
@@ -11,23 +11,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where the files of a scan come from.
-pub trait ScanFiles: Send + Sync {
-    fn files(&self) -> &FileTable;
-}
-
-impl ScanFiles for crate::catalog::Table {
-    fn files(&self) -> &FileTable {
-        match &self.source {
-            crate::catalog::TableSource::Files(files) => files,
-            crate::catalog::TableSource::Memory(_) => unreachable!("the planner makes file scans of file tables only"),
-        }
-    }
-}
-
 /// Reads the partitions of all files, in order, each by one worker.
 pub struct FileScan {
-    table: Arc<dyn ScanFiles>,
+    table: Arc<Table>,
     request: Arc<ScanRequest>,
     limit: Option<u64>,
     state: Mutex<ScanState>,
@@ -44,41 +30,73 @@ struct ScanState {
 
 impl FileScan {
     /// A scan of `table` for `request`; `limit` rows are enough, whichever.
-    pub fn new(table: Arc<dyn ScanFiles>, request: ScanRequest, limit: Option<u64>) -> Self {
-        Self { table, request: Arc::new(request), limit, state: Mutex::default(), given: Arc::default() }
+    pub fn new(table: Arc<Table>, request: ScanRequest, limit: Option<u64>) -> Self {
+        Self {
+            table,
+            request: Arc::new(request),
+            limit,
+            state: Mutex::default(),
+            given: Arc::default(),
+        }
+    }
+}
+
+impl FileScan {
+    fn files(&self) -> Result<&FileTable> {
+        match &self.table.source {
+            TableSource::Files(files) => Ok(files),
+            TableSource::Memory(_) => Err(Error::internal("a file scan of a table in memory")),
+        }
     }
 }
 
 impl Source for FileScan {
     fn start(&self, context: &QueryContext) -> Result<()> {
-        let files = self.table.files();
+        let files = self.files()?;
         let mut partitions = VecDeque::new();
         for file in &files.files {
-            let found = files.format.partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
+            let found = files
+                .format
+                .partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
             partitions.extend(found);
         }
         let metrics = &context.metrics;
         metrics.bytes_total.add(files.files.iter().map(|f| f.file.size).sum());
         metrics.bytes_planned.add(partitions.iter().map(|p| p.bytes).sum());
         metrics.partitions_planned.add(partitions.len() as u64);
-        *self.state.lock() = ScanState { partitions, next: 0, metrics: metrics.clone() };
+        *self.state.lock() = ScanState {
+            partitions,
+            next: 0,
+            metrics: metrics.clone(),
+        };
         Ok(())
     }
 
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
-        if self.limit.is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit) {
+        if self
+            .limit
+            .is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit)
+        {
             return Ok(None);
         }
         let (partition, ordinal, metrics) = {
             let mut state = self.state.lock();
-            let Some(partition) = state.partitions.pop_front() else { return Ok(None) };
+            let Some(partition) = state.partitions.pop_front() else {
+                return Ok(None);
+            };
             state.next += 1;
             (partition, state.next - 1, state.metrics.clone())
         };
         metrics.bytes_read.add(partition.bytes);
         metrics.partitions_read.add(1);
-        let reader = self.table.files().format.open(&partition, &self.request)?;
-        Ok(Some(Box::new(FileReader { reader, ordinal, limit: self.limit, given: self.given.clone(), metrics })))
+        let reader = self.files()?.format.open(&partition, &self.request)?;
+        Ok(Some(Box::new(FileReader {
+            reader,
+            ordinal,
+            limit: self.limit,
+            given: self.given.clone(),
+            metrics,
+        })))
     }
 }
 
@@ -96,7 +114,10 @@ impl PartitionReader for FileReader {
     }
 
     fn next(&mut self) -> Result<Option<Batch>> {
-        if self.limit.is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit) {
+        if self
+            .limit
+            .is_some_and(|limit| self.given.load(Ordering::Relaxed) >= limit)
+        {
             return Ok(None);
         }
         let batch = self.reader.next()?;
@@ -119,7 +140,10 @@ const CHUNK: usize = 16;
 
 impl MemoryScan {
     pub fn new(batches: Vec<Batch>) -> Self {
-        Self { batches: Arc::new(batches), next: Mutex::new(0) }
+        Self {
+            batches: Arc::new(batches),
+            next: Mutex::new(0),
+        }
     }
 }
 
@@ -137,7 +161,12 @@ impl Source for MemoryScan {
         }
         *next += 1;
         let end = (start + CHUNK).min(self.batches.len());
-        Ok(Some(Box::new(MemoryReader { batches: self.batches.clone(), at: start, end, ordinal: *next - 1 })))
+        Ok(Some(Box::new(MemoryReader {
+            batches: self.batches.clone(),
+            at: start,
+            end,
+            ordinal: *next - 1,
+        })))
     }
 }
 
@@ -164,10 +193,20 @@ impl PartitionReader for MemoryReader {
 
 /// Rows that a sink of an earlier pipeline collected: common table expressions.
 pub struct CollectedScan {
-    pub batches: Arc<std::sync::OnceLock<Vec<Batch>>>,
-    /// Which of the collected columns are given out, in this order.
-    pub columns: Vec<usize>,
-    pub next: Mutex<usize>,
+    batches: Arc<std::sync::OnceLock<Vec<Batch>>>,
+    columns: Vec<usize>,
+    next: Mutex<usize>,
+}
+
+impl CollectedScan {
+    /// Gives `columns` of the collected batches, in this order.
+    pub fn new(batches: Arc<std::sync::OnceLock<Vec<Batch>>>, columns: Vec<usize>) -> Self {
+        Self {
+            batches,
+            columns,
+            next: Mutex::new(0),
+        }
+    }
 }
 
 impl Source for CollectedScan {
@@ -186,6 +225,67 @@ impl Source for CollectedScan {
         }
         *next += 1;
         let end = batches.len();
-        Ok(Some(Box::new(MemoryReader { batches: Arc::new(batches), at: 0, end, ordinal: *next - 1 })))
+        Ok(Some(Box::new(MemoryReader {
+            batches: Arc::new(batches),
+            at: 0,
+            end,
+            ordinal: *next - 1,
+        })))
+    }
+}
+
+/// All partitions of another source as one, so that a single worker sees the rows in order.
+pub struct Sequential {
+    source: Arc<dyn Source>,
+    taken: Mutex<bool>,
+}
+
+impl Sequential {
+    pub fn new(source: Arc<dyn Source>) -> Self {
+        Self {
+            source,
+            taken: Mutex::new(false),
+        }
+    }
+}
+
+impl Source for Sequential {
+    fn start(&self, context: &QueryContext) -> Result<()> {
+        self.source.start(context)
+    }
+
+    fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
+        if std::mem::replace(&mut *self.taken.lock(), true) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(SequentialReader {
+            source: self.source.clone(),
+            current: None,
+        })))
+    }
+}
+
+struct SequentialReader {
+    source: Arc<dyn Source>,
+    current: Option<Box<dyn PartitionReader>>,
+}
+
+impl PartitionReader for SequentialReader {
+    fn ordinal(&self) -> usize {
+        0
+    }
+
+    fn next(&mut self) -> Result<Option<Batch>> {
+        loop {
+            if let Some(partition) = &mut self.current
+                && let Some(batch) = partition.next()?
+            {
+                return Ok(Some(batch));
+            }
+            self.current = self.source.next_partition()?;
+            if self.current.is_none() {
+                return Ok(None);
+            }
+        }
     }
 }

@@ -29,6 +29,10 @@ impl CancelToken {
 
     /// An error of kind `Cancelled` once the query is over.
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(Error::cancelled())
+        } else {
+            Ok(())
+        }
     }
 }

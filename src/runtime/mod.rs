@@ -25,7 +25,12 @@ pub struct QueryContext {
 impl QueryContext {
     /// A context for one query: its own cancellation and counters, the session's memory.
     pub fn new(config: Arc<Config>, memory: Arc<MemoryArbiter>) -> Self {
-        Self { config, memory, cancel: CancelToken::default(), metrics: Arc::default() }
+        Self {
+            config,
+            memory,
+            cancel: CancelToken::default(),
+            metrics: Arc::default(),
+        }
     }
 
     /// The hash that all keys have under the test setting `debug_hash`.

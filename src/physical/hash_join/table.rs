@@ -1,0 +1,294 @@
+//! The build side: rows as contiguous columns, and a directory from keys to rows.
+
+use super::JoinSpec;
+use crate::error::{Error, Result};
+use crate::runtime::{QueryContext, Reservation};
+use crate::vector::keys::{EncodedKeys, KeyEncoder};
+use crate::vector::{Column, prefetch};
+use arrow::array::ArrayRef;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Build rows, readable by all workers.
+///
+/// ```text
+/// directory  direct: key − min → first row + 1        (single integer key in a small range)
+///            hashed: [ 32 tag bits | first row + 1 ]  (a tag bit tells most keys without partner apart)
+/// next       row → next row + 1 of the same bucket, 0 at the end
+/// ```
+pub struct JoinTable {
+    /// The build side's columns; row `i` of each is build row `i`.
+    pub columns: Vec<ArrayRef>,
+    pub rows: usize,
+    encoder: KeyEncoder,
+    /// `stride` words per row; empty for a direct directory.
+    keys: Vec<u64>,
+    directory: Directory,
+    next: Vec<AtomicU32>,
+    /// Some key is NULL (and not null-safe).
+    pub has_null_key: bool,
+    /// Which rows had a partner; empty unless the join asks for it.
+    pub matched: Vec<AtomicBool>,
+    _reservation: Mutex<Reservation>,
+}
+
+enum Directory {
+    /// Every row is a candidate for every probe row.
+    All,
+    Direct {
+        min: u64,
+        heads: Vec<AtomicU32>,
+    },
+    Hashed {
+        heads: Vec<AtomicU64>,
+    },
+}
+
+/// A direct directory may have this many entries per row, …
+const DIRECT_SLACK: u64 = 8;
+/// … or this many whatever the rows.
+const DIRECT_SMALL: u64 = 1 << 16;
+
+impl JoinTable {
+    /// Indexes build rows. `keys` are the key columns, one row per build row.
+    pub fn new(
+        spec: &JoinSpec,
+        columns: Vec<ArrayRef>,
+        keys: Vec<Column>,
+        rows: usize,
+        context: &QueryContext,
+        mut reservation: Reservation,
+    ) -> Result<Self> {
+        if rows >= u32::MAX as usize {
+            return Err(Error::resources(format!(
+                "the build side of a join has {rows} rows, more than 4 billion"
+            )));
+        }
+        let mut encoder = KeyEncoder::new(&spec.key_types, &spec.null_safe, context.fixed_hash())?;
+        let matched = if spec.output.emits_build_rows() {
+            (0..rows).map(|_| AtomicBool::new(false)).collect()
+        } else {
+            vec![]
+        };
+        if spec.key_types.is_empty() {
+            let next = vec![];
+            let directory = Directory::All;
+            let _reservation = Mutex::new(reservation);
+            return Ok(Self {
+                columns,
+                rows,
+                encoder,
+                keys: vec![],
+                directory,
+                next,
+                has_null_key: false,
+                matched,
+                _reservation,
+            });
+        }
+        reservation.grow(rows * (8 * encoder.stride() + 8 + 4 + 12))?;
+        let encoded = encoder.encode(&keys, rows)?;
+        let excluded = excluded_rows(&encoded, &keys, &spec.null_safe)?;
+        let next: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
+        let directory = match direct_range(spec, &encoded, &excluded, context) {
+            Some((min, range)) => Directory::Direct {
+                min,
+                heads: (0..range).map(|_| AtomicU32::new(0)).collect(),
+            },
+            None => {
+                let buckets = rows.next_power_of_two().max(64);
+                Directory::Hashed {
+                    heads: (0..buckets).map(|_| AtomicU64::new(0)).collect(),
+                }
+            }
+        };
+        let has_null_key = excluded.contains(&true);
+        let mut table = Self {
+            columns,
+            rows,
+            encoder,
+            keys: encoded.words,
+            directory,
+            next,
+            has_null_key,
+            matched,
+            _reservation: Mutex::new(reservation),
+        };
+        let tasks = rows.div_ceil(INSERT_CHUNK);
+        context.parallel(tasks, &|task| {
+            let range = task * INSERT_CHUNK..((task + 1) * INSERT_CHUNK).min(rows);
+            table.insert(range, &encoded.hashes, &excluded);
+            Ok(())
+        })?;
+        if let Directory::Direct { .. } = table.directory {
+            table.keys = vec![];
+        }
+        Ok(table)
+    }
+
+    fn insert(&self, rows: std::ops::Range<usize>, hashes: &[u64], excluded: &[bool]) {
+        for row in rows {
+            if excluded.get(row) == Some(&true) {
+                continue;
+            }
+            let entry = row as u32 + 1;
+            let before = match &self.directory {
+                Directory::All => 0,
+                Directory::Direct { min, heads } => {
+                    heads[self.keys[row].wrapping_sub(*min) as usize].swap(entry, Relaxed)
+                }
+                Directory::Hashed { heads } => {
+                    let hash = hashes[row];
+                    let head = &heads[hash as usize & (heads.len() - 1)];
+                    let with = |old: u64| (old & TAGS) | tag(hash) | entry as u64;
+                    let mut old = head.load(Relaxed);
+                    while let Err(now) = head.compare_exchange_weak(old, with(old), Relaxed, Relaxed) {
+                        old = now;
+                    }
+                    old as u32
+                }
+            };
+            self.next[row].store(before, Relaxed);
+        }
+    }
+
+    /// Whether all pairs are candidates.
+    pub fn is_cross(&self) -> bool {
+        matches!(self.directory, Directory::All)
+    }
+
+    /// The probe side's keys in the table's coding.
+    pub fn encode(&self, columns: &[Column], rows: usize) -> Result<EncodedKeys> {
+        self.encoder.encode_known(columns, rows)
+    }
+
+    /// The first candidate of each probe row: row + 1, or 0 for none.
+    pub fn first_candidates(&self, keys: &EncodedKeys, excluded: &[bool], out: &mut Vec<u32>) {
+        out.clear();
+        match &self.directory {
+            Directory::All => {}
+            Directory::Direct { min, heads } => {
+                let at = |word: u64| word.wrapping_sub(*min) as usize;
+                for (i, &word) in keys.words.iter().enumerate() {
+                    if let Some(&ahead) = keys.words.get(i + 16) {
+                        prefetch(heads, at(ahead));
+                    }
+                    out.push(heads.get(at(word)).map_or(0, |head| head.load(Relaxed)));
+                }
+            }
+            Directory::Hashed { heads } => {
+                let mask = heads.len() - 1;
+                for (i, &hash) in keys.hashes.iter().enumerate() {
+                    if let Some(&ahead) = keys.hashes.get(i + 16) {
+                        prefetch(heads, ahead as usize & mask);
+                    }
+                    let head = heads[hash as usize & mask].load(Relaxed);
+                    out.push(if head & tag(hash) != 0 { head as u32 } else { 0 });
+                }
+                let stride = self.encoder.stride();
+                for i in 0..out.len() {
+                    if let Some(&ahead) = out.get(i + 12)
+                        && ahead != 0
+                    {
+                        prefetch(&self.keys, (ahead as usize - 1) * stride);
+                    }
+                    out[i] = self.settle(out[i], &keys.words[i * stride..(i + 1) * stride]);
+                }
+            }
+        }
+        for (head, _) in out.iter_mut().zip(excluded).filter(|(_, excluded)| **excluded) {
+            *head = 0;
+        }
+    }
+
+    /// The next candidate after `entry` (row + 1) with the same key; 0 for none.
+    #[inline]
+    pub fn next_candidate(&self, entry: u32, key: &[u64]) -> u32 {
+        let next = self.next[entry as usize - 1].load(Relaxed);
+        match self.directory {
+            Directory::Hashed { .. } => self.settle(next, key),
+            _ => next,
+        }
+    }
+
+    /// Follows the bucket from `entry` to the first row whose key is `key`.
+    #[inline]
+    fn settle(&self, mut entry: u32, key: &[u64]) -> u32 {
+        let stride = key.len();
+        while entry != 0 {
+            let row = entry as usize - 1;
+            if &self.keys[row * stride..(row + 1) * stride] == key {
+                return entry;
+            }
+            entry = self.next[row].load(Relaxed);
+        }
+        0
+    }
+
+    pub fn stride(&self) -> usize {
+        self.encoder.stride()
+    }
+}
+
+/// Rows that a worker inserts at a time.
+const INSERT_CHUNK: usize = 1 << 16;
+const TAGS: u64 = 0xFFFF_FFFF_0000_0000;
+
+/// One of 32 tag bits, by hash bits that do not choose the bucket.
+#[inline(always)]
+fn tag(hash: u64) -> u64 {
+    1 << (32 + (hash >> 59))
+}
+
+/// Rows that never match: NULL in a key that is not null-safe. Empty when there is none.
+pub fn excluded_rows(keys: &EncodedKeys, columns: &[Column], null_safe: &[bool]) -> Result<Vec<bool>> {
+    if !null_safe.contains(&true) {
+        return Ok(keys.null_rows.clone());
+    }
+    let mut excluded = vec![];
+    for (column, _) in columns.iter().zip(null_safe).filter(|(_, safe)| !**safe) {
+        let array = column.to_array()?;
+        if let Some(nulls) = array.logical_nulls().filter(|n| n.null_count() > 0) {
+            excluded.resize(column.len(), false);
+            excluded
+                .iter_mut()
+                .zip(nulls.iter())
+                .for_each(|(e, valid)| *e |= !valid);
+        }
+    }
+    Ok(excluded)
+}
+
+/// Smallest key and range when the keys are one integer column in a range worth indexing directly.
+fn direct_range(
+    spec: &JoinSpec,
+    keys: &EncodedKeys,
+    excluded: &[bool],
+    context: &QueryContext,
+) -> Option<(u64, usize)> {
+    let integer = |t: &DataType| {
+        matches!(
+            t,
+            DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Decimal64(..)
+        )
+    };
+    let [t] = spec.key_types.as_slice() else { return None };
+    if !integer(t) || spec.null_safe[0] || context.fixed_hash().is_some() {
+        return None;
+    }
+    // Words hold 32-bit values without sign; a signed order that wraps only makes the range look large.
+    let present = || {
+        keys.words
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| excluded.get(*i) != Some(&true))
+            .map(|(_, w)| *w as i64)
+    };
+    let min = present().min()?;
+    let max = present().max()?;
+    let range = (max as i128 - min as i128 + 1) as u128;
+    let rows = keys.hashes.len() as u64;
+    (range <= (rows * DIRECT_SLACK).max(DIRECT_SMALL) as u128).then_some((min as u64, range as usize))
+}
+
+use crate::types::DataType;

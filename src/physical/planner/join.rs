@@ -1,0 +1,180 @@
+//! Joins: which side builds, which columns come out, which runtime filters the build side gives.
+
+use super::{Planner, Required, Stream};
+use crate::error::Result;
+use crate::expression::{ExpressionList, Predicate, RuntimeFilter};
+use crate::logical::{self, BinaryOp, Expr, JoinHint, JoinKey, JoinKind};
+use crate::physical::hash_join::{BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, UnmatchedScan};
+use crate::types::{ColumnId, DataType, Schema};
+use std::sync::Arc;
+
+impl Planner<'_> {
+    pub(super) fn plan_join(&mut self, node: &logical::Join, required: &Required) -> Result<Stream> {
+        let build_left = builds_left(node);
+        let (on, filter) = keys_and_filter(node, build_left);
+        let (probe_plan, build_plan) = if build_left {
+            (&node.right, &node.left)
+        } else {
+            (&node.left, &node.right)
+        };
+        let mut inner: Required = required.clone();
+        on.iter().for_each(|k| {
+            k.left.collect_columns(&mut inner);
+            k.right.collect_columns(&mut inner);
+        });
+        filter.iter().for_each(|f| f.collect_columns(&mut inner));
+        let side = |schema: &Schema| -> Required { schema.ids().filter(|id| inner.contains(id)).collect() };
+
+        let build = self.plan(build_plan, &side(build_plan.schema()))?;
+        let (probe_keys, build_keys): (Vec<&Expr>, Vec<&Expr>) = on.iter().map(|k| (&k.left, &k.right)).unzip();
+
+        // The filters of this join are in force for the probe side only.
+        let mut builders = vec![];
+        let saved = self.filters.len();
+        for (position, key) in on
+            .iter()
+            .enumerate()
+            .filter(|(_, k)| !k.null_safe && drops_unmatched_probe_rows(&node.kind, build_left))
+        {
+            if let Expr::Column(field) = &key.left {
+                let (runtime_filter, builder) = RuntimeFilter::new();
+                self.filters.push((field.id, runtime_filter));
+                builders.push((position, builder));
+            }
+        }
+        // Build pipelines stand before those of the probe side, which wait for the table and the filters.
+        let at = self.pipelines.len();
+        let mut probe = self.plan(probe_plan, &side(probe_plan.schema()))?;
+        self.filters.truncate(saved);
+        let probe_pipelines = self.pipelines.split_off(at);
+
+        let output = output_of(&node.kind, build_left);
+        let (columns, schema) = output_columns(node, required, &probe.schema, &build.schema);
+        let combined = probe.schema.join(&build.schema);
+        let types = |schema: &Schema| -> Vec<DataType> { schema.iter().map(|f| f.data_type.clone()).collect() };
+        let lower = |keys: &[&Expr], schema: &Schema| -> Result<ExpressionList> {
+            Ok(ExpressionList::new(
+                keys.iter().map(|e| e.lower(schema)).collect::<Result<_>>()?,
+            ))
+        };
+        let spec = JoinSpec {
+            output,
+            probe_keys: lower(&probe_keys, &probe.schema)?,
+            build_keys: lower(&build_keys, &build.schema)?,
+            key_types: probe_keys.iter().map(|e| e.data_type()).collect(),
+            null_safe: on.iter().map(|k| k.null_safe).collect(),
+            null_aware: node.null_aware,
+            filter: filter
+                .map(|f| Ok::<_, crate::Error>(Predicate::new(f.lower(&combined)?)))
+                .transpose()?,
+            columns,
+            probe_types: types(&probe.schema),
+            build_types: types(&build.schema),
+        };
+        let join = Join::new(spec, builders);
+        self.finish(build, Arc::new(BuildSink::new(join.clone())));
+        self.pipelines.extend(probe_pipelines);
+        probe.push("Probe", Arc::new(Probe::new(join.clone())), schema.clone());
+        probe.ordered = false;
+        if output.emits_build_rows() {
+            probe
+                .branches
+                .extend(Stream::new("Unmatched", Arc::new(UnmatchedScan::new(join)), schema).branches);
+        }
+        Ok(probe)
+    }
+}
+
+/// Whether the left side is the one kept in memory.
+fn builds_left(node: &logical::Join) -> bool {
+    match (&node.hint, &node.kind) {
+        (_, JoinKind::LeftSingle) => false,
+        _ if node.null_aware => false,
+        (Some(JoinHint::BroadcastLeft), _) => true,
+        _ => false,
+    }
+}
+
+/// The keys with the probe side's expression as `left`, and the further condition.
+///
+/// A null-aware join with more than one equality asks for three-valued logic per pair, which only the condition has.
+fn keys_and_filter(node: &logical::Join, build_left: bool) -> (Vec<JoinKey>, Option<Expr>) {
+    let mut on = node.on.clone();
+    if build_left {
+        on.iter_mut().for_each(|k| std::mem::swap(&mut k.left, &mut k.right));
+    }
+    (on, node.filter.clone())
+}
+
+/// Whether a probe row without partner gives no output, so that it need not be read.
+fn drops_unmatched_probe_rows(kind: &JoinKind, build_left: bool) -> bool {
+    use JoinKind::*;
+    match kind {
+        Inner | LeftSemi => true,
+        Right => !build_left,
+        Left | LeftAnti | LeftMark(_) => build_left,
+        Full | LeftSingle => false,
+    }
+}
+
+fn output_of(kind: &JoinKind, build_left: bool) -> JoinOutput {
+    use JoinKind::*;
+    match (kind, build_left) {
+        (Inner, _) => JoinOutput::Pairs {
+            probe_outer: false,
+            build_outer: false,
+        },
+        (Left, false) | (Right, true) => JoinOutput::Pairs {
+            probe_outer: true,
+            build_outer: false,
+        },
+        (Left, true) | (Right, false) => JoinOutput::Pairs {
+            probe_outer: false,
+            build_outer: true,
+        },
+        (Full, _) => JoinOutput::Pairs {
+            probe_outer: true,
+            build_outer: true,
+        },
+        (LeftSingle, _) => JoinOutput::ProbeSingle,
+        (LeftSemi, false) => JoinOutput::ProbeSemi,
+        (LeftAnti, false) => JoinOutput::ProbeAnti,
+        (LeftMark(_), false) => JoinOutput::ProbeMark,
+        (LeftSemi, true) => JoinOutput::BuildSemi,
+        (LeftAnti, true) => JoinOutput::BuildAnti,
+        (LeftMark(_), true) => JoinOutput::BuildMark,
+    }
+}
+
+/// The required columns of the join's schema and where they come from.
+fn output_columns(
+    node: &logical::Join,
+    required: &Required,
+    probe: &Schema,
+    build: &Schema,
+) -> (Vec<JoinColumn>, Schema) {
+    let mark: Option<ColumnId> = match &node.kind {
+        JoinKind::LeftMark(field) => Some(field.id),
+        _ => None,
+    };
+    let place = |id: ColumnId| match (probe.position(id), build.position(id)) {
+        _ if mark == Some(id) => Some(JoinColumn::Mark),
+        (Some(i), _) => Some(JoinColumn::Probe(i)),
+        (_, Some(i)) => Some(JoinColumn::Build(i)),
+        _ => None,
+    };
+    let wanted = node.schema.iter().filter(|f| required.contains(&f.id));
+    let (columns, fields): (Vec<JoinColumn>, Vec<_>) = wanted.filter_map(|f| Some((place(f.id)?, f.clone()))).unzip();
+    (columns, Schema::new(fields))
+}
+
+/// `left = right` as an expression.
+#[allow(dead_code)]
+fn as_condition(key: &JoinKey) -> Expr {
+    let op = if key.null_safe {
+        BinaryOp::IsNotDistinctFrom
+    } else {
+        BinaryOp::Equal
+    };
+    Expr::compare(op, key.left.clone(), key.right.clone())
+}
