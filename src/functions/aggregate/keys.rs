@@ -199,7 +199,7 @@ impl KeySet {
 }
 
 /// Floats with one NaN and one zero; everything else as it is.
-fn canonical(array: &ArrayRef) -> ArrayRef {
+pub(super) fn canonical(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float32 => {
             let values = array.as_primitive::<Float32Type>();

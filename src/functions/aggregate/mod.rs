@@ -3,6 +3,7 @@
 //! An [`AggregateFunction`] describes; its [`Accumulator`] holds the states of all groups of one call in plain vectors
 //! indexed by group. [`create`] adds what the call asks for around it: DISTINCT and ORDER BY.
 
+mod checksum;
 mod collect;
 mod count;
 mod encoding;
@@ -13,7 +14,10 @@ mod logic;
 mod maps;
 mod modifiers;
 mod moments;
+#[cfg(test)]
+mod properties;
 mod rows;
+mod sketches;
 mod sum;
 
 pub use modifiers::{OrderKey, create, distinct, ordered, state_types};
@@ -29,14 +33,19 @@ pub struct AggregateFunction {
     pub aliases: &'static [&'static str],
     pub doc: Documentation,
     /// Chooses the overload for the argument types. Constant arguments (a percentile) are given in `constants`.
-    pub signature: fn(&[DataType], constants: &[Option<ScalarValue>]) -> Result<AggregateSignature>,
+    pub signature: ChooseOverload,
     /// A fresh accumulator without groups.
-    pub create: fn(&AggregateSignature, constants: &[Option<ScalarValue>]) -> Result<Box<dyn Accumulator>>,
+    pub create: CreateAccumulator,
     /// Whether duplicates change nothing (`min`, `max`): DISTINCT is then dropped.
     pub ignores_duplicates: bool,
     /// Whether the order of input rows shows in the result (`array_agg`, `listagg`).
     pub order_sensitive: bool,
 }
+
+/// From argument types and constant arguments to an overload.
+pub type ChooseOverload = fn(&[DataType], constants: &[Option<ScalarValue>]) -> Result<AggregateSignature>;
+/// From an overload and constant arguments to an accumulator.
+pub type CreateAccumulator = fn(&AggregateSignature, constants: &[Option<ScalarValue>]) -> Result<Box<dyn Accumulator>>;
 
 /// A resolved overload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +96,11 @@ pub static FUNCTIONS: &[AggregateFunction] = &[
     maps::MAP_AGG,
     maps::MAP_UNION,
     maps::MULTIMAP_AGG,
+    sketches::APPROX_DISTINCT,
+    sketches::APPROX_PERCENTILE,
+    sketches::PERCENTILE,
+    sketches::MEDIAN,
+    checksum::CHECKSUM,
     logic::BOOL_AND,
     logic::BOOL_OR,
     logic::BITWISE_AND_AGG,
@@ -125,8 +139,8 @@ impl AggregateFunction {
         name: &'static str,
         aliases: &'static [&'static str],
         doc: Documentation,
-        signature: fn(&[DataType], &[Option<ScalarValue>]) -> Result<AggregateSignature>,
-        create: fn(&AggregateSignature, &[Option<ScalarValue>]) -> Result<Box<dyn Accumulator>>,
+        signature: ChooseOverload,
+        create: CreateAccumulator,
     ) -> Self {
         Self {
             name,

@@ -10,9 +10,12 @@ pub struct WindowFunction {
     pub aliases: &'static [&'static str],
     pub doc: Documentation,
     /// From argument types to the types the arguments are cast to and the result type.
-    pub signature: fn(&[DataType]) -> Result<(Vec<DataType>, DataType)>,
+    pub signature: ChooseOverload,
     pub kind: WindowKind,
 }
+
+/// From argument types to what the arguments are cast to and the result type.
+pub type ChooseOverload = fn(&[DataType]) -> Result<(Vec<DataType>, DataType)>;
 
 /// Which function it is; the window operator has one arm for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
