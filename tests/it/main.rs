@@ -1,0 +1,3 @@
+//! What SQL tests cannot say.
+
+mod layers;
