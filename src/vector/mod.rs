@@ -8,8 +8,10 @@ pub mod gather;
 pub mod hash;
 pub mod keys;
 mod prefetch;
+mod substring;
 pub mod views;
 
 pub use batch::{Batch, Selection};
 pub use column::Column;
 pub use prefetch::prefetch;
+pub use substring::substrings;

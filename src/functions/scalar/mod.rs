@@ -1,5 +1,14 @@
 //! Scalar functions: columns in, column out, row by row.
 
+mod arguments;
+mod calendar;
+mod datetime;
+mod math;
+mod string;
+#[cfg(test)]
+mod testing;
+mod typing;
+
 use super::{Documentation, wrong_arguments};
 use crate::error::Result;
 use crate::types::{DataType, ScalarValue};
@@ -55,7 +64,60 @@ pub struct Arguments<'a> {
 }
 
 /// All scalar functions, group by group.
-pub static FUNCTIONS: &[&[ScalarFunction]] = &[];
+pub static FUNCTIONS: &[&[ScalarFunction]] = &[math::FUNCTIONS, string::FUNCTIONS, datetime::FUNCTIONS];
+
+/// A pure function without aliases; the methods below add the rest.
+const fn function(
+    name: &'static str,
+    typing: fn(&[DataType], &[Option<ScalarValue>]) -> Option<Signature>,
+    evaluate: fn(&Arguments) -> Result<Column>,
+) -> ScalarFunction {
+    ScalarFunction {
+        name,
+        aliases: &[],
+        doc: Documentation {
+            signature: "",
+            summary: "",
+            example: ("", ""),
+        },
+        typing,
+        evaluate,
+        properties: Properties::Pure,
+    }
+}
+
+impl ScalarFunction {
+    const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Signature, one sentence, an example query and its result.
+    const fn doc(
+        mut self,
+        signature: &'static str,
+        summary: &'static str,
+        query: &'static str,
+        result: &'static str,
+    ) -> Self {
+        self.doc = Documentation {
+            signature,
+            summary,
+            example: (query, result),
+        };
+        self
+    }
+
+    const fn stable(mut self) -> Self {
+        self.properties = Properties::Stable;
+        self
+    }
+
+    const fn volatile(mut self) -> Self {
+        self.properties = Properties::Volatile;
+        self
+    }
+}
 
 /// The function of that name (lower case).
 pub fn find(name: &str) -> Option<&'static ScalarFunction> {
