@@ -1,10 +1,14 @@
 //! Physical expressions: columns by position, compiled once per pipeline, evaluated per batch.
 
+mod evaluate;
 mod operator;
 mod physical;
 mod predicate;
+mod program;
 pub mod pruning;
 mod runtime_filter;
+#[cfg(test)]
+mod tests;
 
 pub use operator::BinaryOp;
 pub use physical::{ExpressionList, PhysicalExpr};

@@ -1,10 +1,12 @@
 //! The expression tree and its evaluation.
 
 use super::BinaryOp;
+use super::program::Program;
 use crate::error::{Error, Result};
-use crate::functions::scalar::ScalarFunction;
+use crate::functions::scalar::{Properties, ScalarFunction};
 use crate::types::{DataType, ScalarValue};
 use crate::vector::{Batch, Column};
+use std::sync::{Arc, OnceLock};
 
 /// A value computed from the columns of a batch. The same variants as `logical::Expr`, without subqueries.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,29 +85,94 @@ impl PhysicalExpr {
         }
     }
 
-    /// The value for each alive row of the batch.
+    /// The value for each alive row of the batch. Compiles the expression on each call: for many batches, make an
+    /// [`ExpressionList`] or a [`Predicate`](super::Predicate) once.
+    ///
+    /// # Errors
+    /// Values that cannot be computed: division by zero, overflow, casts of what does not fit.
     pub fn evaluate(&self, batch: &Batch) -> Result<Column> {
         match self {
             Self::Column { index, .. } => batch.column(*index),
             Self::Literal(value, data_type) => Column::constant(value, data_type, batch.len()),
-            other => Err(Error::unsupported(format!("evaluating {other:?}"))),
+            other => {
+                let mut columns = Program::compile([other])?.evaluate(batch)?;
+                columns
+                    .pop()
+                    .ok_or_else(|| Error::internal("an expression without value"))
+            }
         }
+    }
+
+    /// The direct operands.
+    pub fn children(&self) -> Vec<&PhysicalExpr> {
+        match self {
+            Self::Column { .. } | Self::Literal(..) => vec![],
+            Self::Binary { left, right, .. } => vec![left, right],
+            Self::And(parts) | Self::Or(parts) | Self::Function { arguments: parts, .. } => parts.iter().collect(),
+            Self::Not(e) | Self::Negate(e) | Self::Try(e) => vec![e],
+            Self::IsNull { expr, .. } | Self::Cast { expr, .. } | Self::FieldAccess { expr, .. } => vec![expr],
+            Self::Case {
+                branches, otherwise, ..
+            } => {
+                let pairs = branches.iter().flat_map(|(condition, value)| [condition, value]);
+                pairs.chain(otherwise.as_deref()).collect()
+            }
+            Self::Like { expr, pattern, .. } => vec![expr, pattern],
+            Self::InList { expr, list, .. } => std::iter::once(expr.as_ref()).chain(list).collect(),
+        }
+    }
+
+    /// Positions of the columns it reads, ascending.
+    pub fn columns(&self) -> Vec<usize> {
+        fn collect(expr: &PhysicalExpr, into: &mut Vec<usize>) {
+            if let PhysicalExpr::Column { index, .. } = expr {
+                into.push(*index);
+            }
+            expr.children().into_iter().for_each(|child| collect(child, into));
+        }
+        let mut columns = vec![];
+        collect(self, &mut columns);
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Whether it reads no column and calls no volatile function.
+    pub fn is_constant(&self) -> bool {
+        let own = match self {
+            Self::Column { .. } => false,
+            Self::Function { function, .. } => function.properties != Properties::Volatile,
+            _ => true,
+        };
+        own && self.children().into_iter().all(Self::is_constant)
     }
 }
 
-/// Several expressions over the same batches; common sub-expressions are computed once per batch.
+/// Several expressions over the same batches; common sub-expressions are computed once per batch. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ExpressionList {
-    expressions: Vec<PhysicalExpr>,
+    expressions: Arc<[PhysicalExpr]>,
+    program: Arc<OnceLock<Result<Program>>>,
 }
 
 impl ExpressionList {
     pub fn new(expressions: Vec<PhysicalExpr>) -> Self {
-        Self { expressions }
+        Self {
+            expressions: expressions.into(),
+            program: Arc::default(),
+        }
+    }
+
+    pub fn expressions(&self) -> &[PhysicalExpr] {
+        &self.expressions
     }
 
     /// One column per expression, with one row per alive row of the batch.
+    ///
+    /// # Errors
+    /// As [`PhysicalExpr::evaluate`].
     pub fn evaluate(&self, batch: &Batch) -> Result<Vec<Column>> {
-        self.expressions.iter().map(|e| e.evaluate(batch)).collect()
+        let program = self.program.get_or_init(|| Program::compile(self.expressions.iter()));
+        program.as_ref().map_err(Clone::clone)?.evaluate(batch)
     }
 }

@@ -1,4 +1,5 @@
-//! Decimal result types as Trino defines them (Trino documentation, "Decimal functions and operators").
+//! Decimal result types as Trino defines them (its `DecimalOperators`; the documentation's table gives quotients fewer
+//! digits than the engine does).
 
 use super::DataType;
 use crate::error::{Error, Result};
@@ -48,7 +49,7 @@ pub fn decimal_result(op: char, left: DecimalType, right: DecimalType) -> Result
     let (precision, scale) = match op {
         '+' | '-' => (max.min(1 + s1.max(s2) + (p1 - s1).max(p2 - s2)), s1.max(s2)),
         '*' => (max.min(p1 + p2), s1 + s2),
-        '/' => (max.min(p1 + s2 - s1 + (s2 - s1).max(0)).max(1), s1.max(s2)),
+        '/' => (max.min(p1 + s2 + (s2 - s1).max(0)), s1.max(s2)),
         '%' => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
         other => return Err(Error::internal(format!("no decimal rule for operator {other}"))),
     };
@@ -73,6 +74,6 @@ mod tests {
         let d = |precision, scale| DecimalType { precision, scale };
         assert_eq!(decimal_result('*', d(15, 2), d(16, 2)).unwrap(), d(31, 4));
         assert_eq!(decimal_result('+', d(15, 2), d(1, 0)).unwrap(), d(16, 2));
-        assert_eq!(decimal_result('/', d(4, 2), d(3, 2)).unwrap(), d(4, 2));
+        assert_eq!(decimal_result('/', d(4, 2), d(3, 2)).unwrap(), d(6, 2));
     }
 }

@@ -11,6 +11,20 @@ mod prefetch;
 mod substring;
 pub mod views;
 
+pub mod arithmetic;
+pub mod calendar;
+pub mod cast;
+pub mod compare;
+pub mod concat;
+pub mod decimal;
+pub mod dictionary;
+pub mod display;
+pub mod in_set;
+pub mod like;
+pub mod operand;
+pub mod parse;
+mod temporal;
+
 pub use batch::{Batch, Selection};
 pub use column::Column;
 pub use prefetch::prefetch;
