@@ -1,7 +1,6 @@
 //! Evaluation through the public types: narrowing, sharing, dictionaries, predicates.
 
 use super::{BinaryOp, ExpressionList, PhysicalExpr, Predicate};
-use crate::Result;
 use crate::functions::Documentation;
 use crate::functions::scalar::{Arguments, Properties, ScalarFunction, Signature};
 use crate::types::{DataType, ScalarValue};
@@ -212,8 +211,8 @@ fn shared_parts_inside_branches_are_not_taken_for_whole_columns() {
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
-fn signature(_: &[DataType]) -> Result<Signature> {
-    Ok(Signature {
+fn typing(_: &[DataType], _: &[Option<ScalarValue>]) -> Option<Signature> {
+    Some(Signature {
         arguments: vec![DataType::Utf8View],
         result: DataType::Int64,
     })
@@ -230,7 +229,7 @@ static LENGTH: ScalarFunction = ScalarFunction {
     name: "test_length",
     aliases: &[],
     doc: DOC,
-    signature,
+    typing,
     evaluate: |arguments: &Arguments| {
         let (array, _) = arguments.columns[0].as_array_or_single()?;
         CALLS.fetch_add(array.len(), Ordering::Relaxed);
@@ -249,7 +248,7 @@ static COUNTER: ScalarFunction = ScalarFunction {
     name: "test_counter",
     aliases: &[],
     doc: DOC,
-    signature,
+    typing,
     evaluate: |arguments: &Arguments| {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let start = NEXT.fetch_add(arguments.rows, Ordering::Relaxed) as i64;
