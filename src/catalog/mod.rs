@@ -1,5 +1,19 @@
-//! Databases, tables, partitions, views: what names stand for.
+//! Databases, tables, partitions, views: what names stand for, where that is remembered, and how files come to a table.
 
+pub mod commit;
+mod definition;
+mod information_schema;
+mod partitions;
+mod resolve;
+mod statistics;
+mod store;
 mod table;
 
+pub use definition::{
+    CatalogObject, ColumnDefinition, DatabaseDefinition, TableDefinition, ViewDefinition, hive_type_name,
+};
+pub use information_schema::{information_table, information_tables};
+pub use partitions::{NULL_PARTITION, partition_folder, partition_keys, partition_value};
+pub use resolve::{FilesReference, in_parallel, resolve_files, resolve_table};
+pub use store::{Catalog, DEFAULT_DATABASE, INFORMATION_SCHEMA, IfExists};
 pub use table::{ColumnStatistics, DataFile, FileTable, Table, TableColumn, TableName, TableSource, TableStatistics};

@@ -10,7 +10,7 @@ mod testing;
 mod values;
 
 pub use registry::{FORMATS, FormatEntry, FormatOption, Options, find_format, format_of_file};
-pub(crate) use values::parse_value;
+pub(crate) use values::{TypeGuess, parse_value};
 
 use crate::error::Result;
 use crate::expression::{Predicate, RuntimeFilter};

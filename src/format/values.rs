@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::types::{DataType, ScalarValue, TIMESTAMP, type_name};
 use arrow::array::*;
-use arrow::datatypes::*;
 use std::sync::Arc;
 
 /// Collects one column from the text of its fields.

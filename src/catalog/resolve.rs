@@ -1,0 +1,398 @@
+//! From a definition or a location to a [`Table`]: list the files, look into them, make one schema of theirs.
+//!
+//! This is the last IO before execution. What a look into a file found is kept for the process under the file's location,
+//! size and time, so that a second statement over the same files only lists them.
+
+use super::commit;
+use super::definition::TableDefinition;
+use super::partitions::{partition_keys, partition_value};
+use super::statistics::table_statistics;
+use super::table::{DataFile, FileTable, Table, TableColumn, TableName, TableSource};
+use crate::error::{Error, Result};
+use crate::format::{FileFormat, FileInfo, FormatEntry, Options, TypeGuess, find_format, format_of_file};
+use crate::storage::{Location, ObjectFile, list};
+use crate::types::{DataType, common_type, is_decimal, is_integer, type_name};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+/// Files that a query names directly.
+#[derive(Debug, Clone)]
+pub struct FilesReference {
+    pub location: String,
+    /// The format's name; told by the files' names when `None`.
+    pub format: Option<String>,
+    pub options: Options,
+}
+
+/// The table over a definition's files.
+///
+/// # Errors
+/// When files cannot be listed or read, or have columns that do not fit those declared.
+pub fn resolve_table(definition: &TableDefinition, threads: usize) -> Result<Table> {
+    let name = TableName {
+        database: Some(definition.database.as_str().into()),
+        name: definition.name.as_str().into(),
+    };
+    let location = Location::parse(&definition.location)?;
+    let files = match list_table(&location) {
+        // A managed table without rows has no folder yet.
+        Err(_) if !definition.external && !crate::storage::exists(&location)? => vec![],
+        other => other.map_err(|e| e.context(format!("table {name}")))?,
+    };
+    let entry = find_format(&definition.format)?;
+    let options = Options::new(definition.options.iter().map(|(k, v)| (k, v.clone())));
+    let format = entry.create(&options)?;
+    let declared = declared_columns(&definition.columns)?;
+    let infos = inspect_all(entry, &format, &options, &files, declared.is_empty(), threads)?;
+    let columns = match declared.is_empty() {
+        false => {
+            check_declared(&name, &declared, &files, &infos)?;
+            declared
+        }
+        true if files.is_empty() => {
+            return Err(Error::plan(format!(
+                "table {name} has neither declared columns nor files at {} that tell them",
+                definition.location
+            )));
+        }
+        true => lower_case(unify(entry, &files, &infos)?),
+    };
+    let partitions = declared_columns(&definition.partitioned_by)?;
+    let values = |file: &ObjectFile| {
+        let found = partition_keys(&file.location);
+        let value = |column: &TableColumn| match found.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(&column.name))
+        {
+            Some((key, text)) => partition_value(&file.location, key, text.as_deref(), &column.data_type),
+            None => Err(Error::bad_file(format!(
+                "{} of table {name} is not in a folder \"{}=…\"",
+                file.location, column.name
+            ))),
+        };
+        partitions.iter().map(value).collect::<Result<Vec<_>>>()
+    };
+    assemble(name.clone(), columns, partitions.clone(), format, files, infos, values)
+}
+
+/// The table over files that a query names directly.
+///
+/// # Errors
+/// When there are none, they cannot be read, or have columns whose types do not meet.
+pub fn resolve_files(reference: &FilesReference, threads: usize) -> Result<Table> {
+    let location = Location::parse(&reference.location)?;
+    let files = list_table(&location)?;
+    let Some(first) = files.first() else {
+        return Err(Error::storage(format!(
+            "there are no files in \"{}\"",
+            reference.location
+        )));
+    };
+    let entry = match &reference.format {
+        Some(name) => find_format(name)?,
+        None => common_format(first, &files)?,
+    };
+    entry.check_options(&reference.options)?;
+    let format = entry.create(&reference.options)?;
+    let infos = inspect_all(entry, &format, &reference.options, &files, true, threads)?;
+    let partitions = inferred_partitions(&files)?;
+    let of_file = unify(entry, &files, &infos)?;
+    let mut columns = of_file;
+    // What the folder says wins over what the file says, as in Spark.
+    columns.retain(|c| !partitions.iter().any(|p| p.name.eq_ignore_ascii_case(&c.name)));
+    let values = |file: &ObjectFile| {
+        let found = partition_keys(&file.location);
+        let value = |(column, (key, text)): (&TableColumn, &(String, Option<String>))| {
+            partition_value(&file.location, key, text.as_deref(), &column.data_type)
+        };
+        partitions.iter().zip(&found).map(value).collect::<Result<Vec<_>>>()
+    };
+    let name = TableName {
+        database: None,
+        name: reference.location.as_str().into(),
+    };
+    assemble(name, columns, partitions.clone(), format, files, infos, values)
+}
+
+/// The files of a location, without those that an unfinished write of ours is just publishing.
+fn list_table(location: &Location) -> Result<Vec<ObjectFile>> {
+    if !location.is_local() || location.is_pattern() {
+        return list(location);
+    }
+    let folder = std::path::Path::new(location.base());
+    let before = commit::unpublished(folder);
+    let mut files = list(location)?;
+    let after = commit::unpublished(folder);
+    if !before.is_empty() || !after.is_empty() {
+        files.retain(|f| !before.contains(&*f.location) && !after.contains(&*f.location));
+    }
+    Ok(files)
+}
+
+fn assemble(
+    name: TableName,
+    mut columns: Vec<TableColumn>,
+    partitions: Vec<TableColumn>,
+    format: Arc<dyn FileFormat>,
+    files: Vec<ObjectFile>,
+    infos: Vec<Arc<FileInfo>>,
+    values: impl Fn(&ObjectFile) -> Result<Vec<crate::types::ScalarValue>>,
+) -> Result<Table> {
+    let partition_start = columns.len();
+    columns.extend(partitions);
+    let files = files.into_iter().zip(infos).map(|(file, info)| {
+        Ok(DataFile {
+            partition_values: values(&file)?,
+            file,
+            info,
+        })
+    });
+    let files = FileTable {
+        format,
+        files: files.collect::<Result<_>>()?,
+        partition_start,
+    };
+    let statistics = table_statistics(&columns, &files);
+    Ok(Table {
+        name,
+        columns,
+        source: TableSource::Files(files),
+        statistics,
+    })
+}
+
+fn declared_columns(definitions: &[super::definition::ColumnDefinition]) -> Result<Vec<TableColumn>> {
+    let column = |c: &super::definition::ColumnDefinition| Ok(column(&c.name, c.data_type()?));
+    definitions.iter().map(column).collect()
+}
+
+fn column(name: &str, data_type: DataType) -> TableColumn {
+    TableColumn {
+        name: name.into(),
+        data_type,
+        nullable: true,
+    }
+}
+
+fn lower_case(columns: Vec<TableColumn>) -> Vec<TableColumn> {
+    columns
+        .into_iter()
+        .map(|c| TableColumn {
+            name: c.name.to_lowercase().into(),
+            ..c
+        })
+        .collect()
+}
+
+/// The format that all the names tell.
+fn common_format(first: &ObjectFile, files: &[ObjectFile]) -> Result<&'static FormatEntry> {
+    let format = format_of_file(&first.location)?;
+    for file in files {
+        let other = format_of_file(&file.location)?;
+        if !std::ptr::eq(other, format) {
+            return Err(Error::plan(format!(
+                "{} is {}, but {} is {}",
+                first.location,
+                format.name(),
+                file.location,
+                other.name()
+            ))
+            .with_hint("name the files of one format with a pattern such as '…/*.parquet'"));
+        }
+    }
+    Ok(format)
+}
+
+/// Identity of a file and of how it was looked at.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct LookKey {
+    file: ObjectFile,
+    format: &'static str,
+    options: String,
+    sample: bool,
+}
+
+/// What looks into files found, kept for the process. Emptied when it holds this many.
+const LOOKS: usize = 100_000;
+static LOOKS_SO_FAR: LazyLock<Mutex<HashMap<LookKey, Arc<FileInfo>>>> = LazyLock::new(Default::default);
+
+/// What `FileFormat::inspect` says about each file, in order; files not seen before are looked at by several threads.
+fn inspect_all(
+    entry: &FormatEntry,
+    format: &Arc<dyn FileFormat>,
+    options: &Options,
+    files: &[ObjectFile],
+    sample: bool,
+    threads: usize,
+) -> Result<Vec<Arc<FileInfo>>> {
+    let options = format!("{options:?}");
+    let key = |file: &ObjectFile| LookKey {
+        file: file.clone(),
+        format: entry.name(),
+        options: options.clone(),
+        sample,
+    };
+    let mut infos: Vec<Option<Arc<FileInfo>>> = {
+        let known = LOOKS_SO_FAR.lock();
+        files.iter().map(|f| known.get(&key(f)).cloned()).collect()
+    };
+    let missing: Vec<(usize, &ObjectFile)> = files.iter().enumerate().filter(|(i, _)| infos[*i].is_none()).collect();
+    let found = in_parallel(&missing, threads, |(_, file)| {
+        format.inspect(file, sample).map(Arc::new)
+    })?;
+    let mut known = LOOKS_SO_FAR.lock();
+    if known.len() + found.len() > LOOKS {
+        known.clear();
+    }
+    for ((i, file), info) in missing.into_iter().zip(found) {
+        known.insert(key(file), info.clone());
+        infos[i] = Some(info);
+    }
+    Ok(infos.into_iter().flatten().collect())
+}
+
+/// The task's result for each item, in order; the first error in order when there are some.
+pub fn in_parallel<I: Sync, T: Send>(
+    items: &[I],
+    threads: usize,
+    task: impl Fn(&I) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let workers = threads.min(items.len());
+    if workers <= 1 {
+        return items.iter().map(task).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Result<T>)>> {
+        let mut done = vec![];
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(i) else { return Ok(done) };
+            let result = task(item);
+            if result.is_err() {
+                next.store(items.len(), Ordering::Relaxed);
+            }
+            done.push((i, result));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let results = handles.into_iter().map(crate::runtime::join_worker);
+        results
+            .collect::<Result<Vec<_>>>()
+            .map(|parts| parts.into_iter().flatten().collect::<Vec<_>>())
+    })?;
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// One schema for all files: by position for text without names, by name otherwise, each column with the common type.
+fn unify(entry: &FormatEntry, files: &[ObjectFile], infos: &[Arc<FileInfo>]) -> Result<Vec<TableColumn>> {
+    let mut columns: Vec<(TableColumn, usize)> = vec![];
+    // Where a column called so is: a list would make wide tables quadratic.
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let text = entry.name() != "PARQUET";
+    for (at, info) in infos.iter().enumerate() {
+        for (position, (name, data_type)) in info.columns.iter().enumerate() {
+            let place = match entry.by_position {
+                true => (position < columns.len()).then_some(position),
+                false => places.get(&name.to_lowercase()).copied(),
+            };
+            let Some((known, first)) = place.and_then(|p| columns.get_mut(p)) else {
+                places.insert(name.to_lowercase(), columns.len());
+                columns.push((column(name, data_type.clone()), at));
+                continue;
+            };
+            known.data_type = match common_type(&known.data_type, data_type) {
+                Some(common) => common,
+                // What was guessed from samples of text can always be read as text.
+                None if text => DataType::Utf8View,
+                None => {
+                    return Err(Error::plan(format!(
+                        "column \"{name}\" is {} in {} but {} in {}",
+                        type_name(&known.data_type),
+                        files[*first].location,
+                        type_name(data_type),
+                        files[at].location
+                    ))
+                    .with_hint(
+                        "declare the columns with CREATE EXTERNAL TABLE, or name files of one type with a pattern",
+                    ));
+                }
+            };
+        }
+    }
+    Ok(columns.into_iter().map(|(column, _)| column).collect())
+}
+
+/// Whether values of the files' types can be read as those declared.
+fn check_declared(
+    name: &TableName,
+    declared: &[TableColumn],
+    files: &[ObjectFile],
+    infos: &[Arc<FileInfo>],
+) -> Result<()> {
+    for (file, info) in files.iter().zip(infos) {
+        for column in declared {
+            let Some((_, found)) = info.columns.iter().find(|(n, _)| n.eq_ignore_ascii_case(&column.name)) else {
+                continue;
+            };
+            if !is_readable(found, &column.data_type) {
+                return Err(Error::plan(format!(
+                    "table {name} declares column \"{}\" as {}, but it is {} in {}",
+                    column.name,
+                    type_name(&column.data_type),
+                    type_name(found),
+                    file.location
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Widening, and narrowing within integers and decimals and timestamps, which is checked value by value.
+fn is_readable(found: &DataType, declared: &DataType) -> bool {
+    use DataType::*;
+    let exact = |t: &DataType| is_integer(t) || is_decimal(t);
+    match (found, declared) {
+        (a, b) if a == b => true,
+        (a, b) if exact(a) && exact(b) => true,
+        (Float64, Float32) | (Timestamp(..), Timestamp(..)) => true,
+        (BinaryView, Utf8View) | (Utf8View, BinaryView) => true,
+        (List(a), List(b)) => is_readable(a.data_type(), b.data_type()),
+        (a, b) => common_type(a, b).as_ref() == Some(b),
+    }
+}
+
+/// Partition columns of files that a query names: those keys that all files have, with the narrowest type of all values.
+fn inferred_partitions(files: &[ObjectFile]) -> Result<Vec<TableColumn>> {
+    let Some(first) = files.first() else { return Ok(vec![]) };
+    let keys: Vec<String> = partition_keys(&first.location).into_iter().map(|(k, _)| k).collect();
+    let mut guesses = vec![TypeGuess::default(); keys.len()];
+    for file in files {
+        let found = partition_keys(&file.location);
+        if found.len() != keys.len() || found.iter().zip(&keys).any(|((a, _), b)| a != b) {
+            return Err(Error::plan(format!(
+                "{} and {} are in folders with different partition keys",
+                first.location, file.location
+            ))
+            .with_hint("name the files of one table with a pattern"));
+        }
+        for (guess, (_, text)) in guesses.iter_mut().zip(&found) {
+            if let Some(text) = text {
+                guess.add(text.as_bytes());
+            }
+        }
+    }
+    let mut columns: Vec<TableColumn> = vec![];
+    for (key, guess) in keys.iter().zip(&guesses) {
+        if columns.iter().any(|c| c.name.eq_ignore_ascii_case(key)) {
+            return Err(Error::plan(format!("{} has two folders \"{key}=…\"", first.location)));
+        }
+        columns.push(column(key, guess.data_type()));
+    }
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests;
