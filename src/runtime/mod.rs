@@ -3,10 +3,12 @@
 mod cancel;
 mod memory;
 mod metrics;
+mod spill;
 
 pub use cancel::CancelToken;
 pub use memory::{MemoryArbiter, Reservation};
 pub use metrics::{Counter, Metrics, OperatorMetrics};
+pub use spill::{BlockPlace, SpillFile, SpillManager, SpillReader, SpillRun, SpillWriter};
 
 use crate::config::Config;
 use crate::error::Result;
@@ -20,16 +22,20 @@ pub struct QueryContext {
     pub memory: Arc<MemoryArbiter>,
     pub cancel: CancelToken,
     pub metrics: Arc<Metrics>,
+    pub spill: Arc<SpillManager>,
 }
 
 impl QueryContext {
     /// A context for one query: its own cancellation and counters, the session's memory.
     pub fn new(config: Arc<Config>, memory: Arc<MemoryArbiter>) -> Self {
+        let metrics = Arc::default();
+        let spill = SpillManager::new(&config, Arc::clone(&metrics));
         Self {
             config,
             memory,
             cancel: CancelToken::default(),
-            metrics: Arc::default(),
+            metrics,
+            spill,
         }
     }
 

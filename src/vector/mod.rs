@@ -3,6 +3,7 @@
 mod batch;
 pub mod bitselect;
 pub mod bitunpack;
+pub mod block;
 mod column;
 pub mod gather;
 pub mod hash;

@@ -156,6 +156,16 @@ impl PageViews {
         let _ = builder.append_range(self, 0..self.len());
         builder.finish(None)
     }
+
+    /// All values as an array of which some are NULL.
+    pub fn to_array_with_nulls(&self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        if nulls.as_ref().is_some_and(|n| n.len() != self.len()) {
+            return Err(Error::internal("one validity bit per value"));
+        }
+        let mut builder = ViewBuilder::new(self.utf8);
+        builder.append_range(self, 0..self.len())?;
+        Ok(builder.finish(nulls))
+    }
 }
 
 /// Collects views of values of several pages into one array.

@@ -1,0 +1,451 @@
+//! Spill files: rows that do not fit into memory, on disk for as long as their operator lives.
+//!
+//! A spill file has no name: it is opened with `O_TMPFILE`, or unlinked right after it was created in a private folder, so
+//! that nothing is left behind however the process ends. Its content is blocks:
+//!
+//! ```text
+//! magic u32 │ length u32 │ checksum u64 │ a block's bytes (vector/block/codec.rs)
+//! ```
+//!
+//! The checksum covers the bytes; a flipped bit is an error when the block is read, never a wrong row.
+
+use super::metrics::Metrics;
+use crate::config::{Config, format_bytes};
+use crate::error::{Error, Result};
+use crate::types::DataType;
+use crate::vector::block::{Appender, Block, Layout};
+use crate::vector::{Batch, Column};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind as IoErrorKind;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const MAGIC: u32 = 0x4B42_5053;
+const HEADER: usize = 16;
+/// Bytes of rows that a writer collects before it writes a block.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// Opens spill files and counts what they take on disk.
+#[derive(Debug)]
+pub struct SpillManager {
+    folder: PathBuf,
+    limit: u64,
+    used: AtomicU64,
+    metrics: Arc<Metrics>,
+}
+
+impl SpillManager {
+    /// Spill files in `config.spill_dir`, no more than `config.max_spill` bytes at a time. Touches no disk yet.
+    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Arc<Self> {
+        let folder = match config.spill_dir.as_str() {
+            "" => std::env::temp_dir(),
+            folder => PathBuf::from(folder),
+        };
+        Arc::new(Self {
+            folder,
+            limit: config.max_spill as u64,
+            used: AtomicU64::new(0),
+            metrics,
+        })
+    }
+
+    /// Bytes on disk now.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// A new, empty file.
+    ///
+    /// # Errors
+    /// `Storage` when the folder does not allow it.
+    pub fn file(self: &Arc<Self>) -> Result<Arc<SpillFile>> {
+        let file = open_nameless(&self.folder).map_err(|e| {
+            Error::storage(format!("cannot make a spill file in {}: {e}", self.folder.display()))
+                .with_hint("set spill_dir (--spill-dir) to a folder that can be written")
+        })?;
+        Ok(Arc::new(SpillFile {
+            file,
+            length: AtomicU64::new(0),
+            manager: self.clone(),
+        }))
+    }
+
+    /// A writer of rows with columns of these types, into a file of its own.
+    pub fn writer(self: &Arc<Self>, types: &[DataType]) -> Result<SpillWriter> {
+        SpillWriter::new(self.file()?, Layout::new(types)?)
+    }
+
+    fn take(&self, bytes: u64) -> Result<()> {
+        let taken = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if taken > self.limit {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            let size = |b: u64| format_bytes(usize::try_from(b).unwrap_or(usize::MAX));
+            return Err(Error::resources(format!(
+                "the query needs more than {} of spill files, the limit max_spill",
+                size(self.limit)
+            ))
+            .with_hint("raise max_spill, or memory_limit (--memory) so that less is spilled"));
+        }
+        self.metrics.bytes_spilled.add(bytes);
+        Ok(())
+    }
+}
+
+/// Opens a file that has no name, readable by nobody else.
+fn open_nameless(folder: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    #[cfg(target_os = "linux")]
+    match options.clone().custom_flags(libc::O_TMPFILE).open(folder) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
+        other => return other,
+    }
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let private = folder.join(format!(".lakebed-{}-{number}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&private)?;
+    let path = private.join("spill");
+    let file = options
+        .create_new(true)
+        .open(&path)
+        .and_then(|file| std::fs::remove_file(&path).map(|()| file));
+    let removed = std::fs::remove_dir(&private);
+    let file = file?;
+    removed.map(|()| file)
+}
+
+/// A file that several writers may append to. Its space is given back when the last user drops it.
+#[derive(Debug)]
+pub struct SpillFile {
+    file: File,
+    length: AtomicU64,
+    manager: Arc<SpillManager>,
+}
+
+impl Drop for SpillFile {
+    fn drop(&mut self) {
+        self.manager
+            .used
+            .fetch_sub(self.length.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+impl SpillFile {
+    /// Bytes written so far.
+    pub fn length(&self) -> u64 {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<u64> {
+        let length = bytes.len() as u64;
+        self.manager.take(length)?;
+        let offset = self.length.fetch_add(length, Ordering::Relaxed);
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|e| self.write_error(&e, length))?;
+        Ok(offset)
+    }
+
+    fn write_error(&self, e: &std::io::Error, bytes: u64) -> Error {
+        let folder = self.manager.folder.display();
+        let error = Error::storage(format!("cannot write {bytes} bytes to a spill file in {folder}: {e}"));
+        match e.kind() {
+            IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => {
+                let used = self.manager.used();
+                error.with_hint(format!(
+                    "{used} bytes are spilled; set spill_dir (--spill-dir) to a disk with more room"
+                ))
+            }
+            _ => error,
+        }
+    }
+
+    fn read(&self, place: &BlockPlace, buffer: &mut Vec<u8>) -> Result<()> {
+        let bad = |what: &str| {
+            let folder = self.manager.folder.display();
+            Error::storage(format!(
+                "a spill file in {folder} is damaged at byte {}: {what}",
+                place.offset
+            ))
+        };
+        buffer.resize(place.length as usize, 0);
+        self.file
+            .read_exact_at(buffer, place.offset)
+            .map_err(|e| bad(&e.to_string()))?;
+        let header = buffer.first_chunk::<HEADER>().ok_or_else(|| bad("no header"))?;
+        let word = |at: usize| {
+            header
+                .iter()
+                .skip(at)
+                .take(4)
+                .rev()
+                .fold(0u64, |w, &b| w << 8 | u64::from(b))
+        };
+        if word(0) != u64::from(MAGIC) || word(4) != buffer.len() as u64 - HEADER as u64 {
+            return Err(bad("this is not the beginning of a block"));
+        }
+        if (word(12) << 32 | word(8)) != checksum(buffer.get(HEADER..).unwrap_or_default()) {
+            return Err(bad("the checksum does not fit"));
+        }
+        Ok(())
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    crate::vector::hash::hash_bytes(bytes)
+}
+
+/// Where a block is.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockPlace {
+    offset: u64,
+    length: u32,
+    pub rows: u32,
+}
+
+/// Writes rows, block after block.
+#[derive(Debug)]
+pub struct SpillWriter {
+    file: Arc<SpillFile>,
+    layout: Arc<Layout>,
+    appender: Appender,
+    /// Rows not yet written.
+    open: Block,
+    blocks: Vec<BlockPlace>,
+    buffer: Vec<u8>,
+}
+
+impl SpillWriter {
+    /// A writer that appends to `file`.
+    pub fn new(file: Arc<SpillFile>, layout: Arc<Layout>) -> Result<Self> {
+        let open = Block::with_capacity(&layout, 0, None);
+        Ok(Self {
+            file,
+            appender: Appender::new(layout.clone()),
+            open,
+            layout,
+            blocks: vec![],
+            buffer: vec![],
+        })
+    }
+
+    /// Adds the batch's rows; they may stay in memory until there are enough for a block, or [`SpillWriter::finish`].
+    pub fn append(&mut self, batch: &Batch) -> Result<()> {
+        let columns: Vec<Column> = (0..batch.width()).map(|i| batch.column(i)).collect::<Result<_>>()?;
+        let prepared = self.appender.prepare(&columns, batch.len())?;
+        let mut start = 0;
+        while start < batch.len() {
+            let room = BLOCK_BYTES.saturating_sub(self.open.memory_size());
+            let rows = prepared.rows_within(start, room.max(BLOCK_BYTES / 4));
+            self.open.append(&self.layout, &prepared, start..start + rows)?;
+            start += rows;
+            if self.open.memory_size() >= BLOCK_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.open.rows() > 0 {
+            let block = std::mem::replace(&mut self.open, Block::with_capacity(&self.layout, 0, None));
+            self.write(&block)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a block of the writer's layout as it is.
+    pub fn write(&mut self, block: &Block) -> Result<()> {
+        self.buffer.clear();
+        self.buffer.resize(HEADER, 0);
+        block.encode(&mut self.buffer);
+        let (header, body) = self.buffer.split_at_mut(HEADER);
+        let length = u32::try_from(body.len())
+            .map_err(|_| Error::resources(format!("a row of {} bytes cannot be spilled", body.len())))?;
+        let words = [u64::from(MAGIC) | u64::from(length) << 32, checksum(body)];
+        header
+            .iter_mut()
+            .zip(words.iter().flat_map(|w| w.to_le_bytes()))
+            .for_each(|(to, from)| *to = from);
+        let offset = self.file.write(&self.buffer)?;
+        let length = length.saturating_add(HEADER as u32);
+        self.blocks.push(BlockPlace {
+            offset,
+            length,
+            rows: block.rows() as u32,
+        });
+        Ok(())
+    }
+
+    /// Bytes in memory.
+    pub fn memory_size(&self) -> usize {
+        self.open.memory_size() + self.buffer.capacity() + self.blocks.capacity() * size_of::<BlockPlace>()
+    }
+
+    /// Writes what is left; the rows can be read now.
+    pub fn finish(mut self) -> Result<SpillRun> {
+        self.flush()?;
+        Ok(SpillRun {
+            file: self.file,
+            layout: self.layout,
+            blocks: self.blocks.into(),
+        })
+    }
+}
+
+/// Rows on disk, in the order in which they were written. Cheap to clone; the disk's space lives as long as a clone.
+#[derive(Debug, Clone)]
+pub struct SpillRun {
+    file: Arc<SpillFile>,
+    layout: Arc<Layout>,
+    blocks: Arc<[BlockPlace]>,
+}
+
+impl SpillRun {
+    pub fn rows(&self) -> u64 {
+        self.blocks.iter().map(|b| u64::from(b.rows)).sum()
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|b| u64::from(b.length)).sum()
+    }
+
+    pub fn blocks(&self) -> &[BlockPlace] {
+        &self.blocks
+    }
+
+    /// Reads block `index`; `buffer` is scratch space.
+    ///
+    /// # Errors
+    /// `Storage` when the file cannot be read or its bytes have changed.
+    pub fn block(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Block> {
+        let place = self
+            .blocks
+            .get(index)
+            .ok_or_else(|| Error::internal(format!("a spill run has no block {index}")))?;
+        self.file.read(place, buffer)?;
+        Block::decode(&self.layout, buffer.get(HEADER..).unwrap_or_default())
+    }
+
+    /// All rows from block `first` on, in order.
+    pub fn reader_from(&self, first: usize) -> SpillReader {
+        SpillReader {
+            run: self.clone(),
+            next: first,
+            buffer: vec![],
+        }
+    }
+
+    /// All rows, in order.
+    pub fn reader(&self) -> SpillReader {
+        self.reader_from(0)
+    }
+}
+
+/// Reads a run block by block.
+#[derive(Debug)]
+pub struct SpillReader {
+    run: SpillRun,
+    next: usize,
+    buffer: Vec<u8>,
+}
+
+impl SpillReader {
+    /// The next rows, or `None` at the end.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>> {
+        if self.next >= self.run.blocks.len() {
+            return Ok(None);
+        }
+        let block = self.run.block(self.next, &mut self.buffer)?;
+        self.next += 1;
+        block.into_batch(&self.run.layout, self.run.layout.width()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
+
+    fn manager(change: impl Fn(&mut Config)) -> Arc<SpillManager> {
+        let mut config = Config::default();
+        change(&mut config);
+        SpillManager::new(&config, Arc::default())
+    }
+
+    fn batch(start: i64, rows: i64) -> Batch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(start..start + rows));
+        let texts = (start..start + rows).map(|i| format!("the value of row {i}"));
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(texts));
+        Batch::from_arrays(vec![numbers, texts], rows as usize)
+    }
+
+    fn spilled(manager: &Arc<SpillManager>, batches: i64) -> Result<SpillRun> {
+        let mut writer = manager.writer(&[DataType::Int64, DataType::Utf8View])?;
+        (0..batches).try_for_each(|i| writer.append(&batch(i * 100, 100)))?;
+        writer.finish()
+    }
+
+    #[test]
+    fn rows_come_back_in_order_and_from_the_middle() {
+        let folder = tempfile::tempdir().unwrap();
+        let manager = manager(|c| c.spill_dir = folder.path().display().to_string());
+        let run = spilled(&manager, 200).unwrap();
+        assert_eq!(run.rows(), 20_000);
+        assert!(run.blocks().len() > 1 && manager.used() == run.bytes());
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "the file has no name"
+        );
+        let skipped = run.blocks()[0].rows as usize;
+        for (mut reader, mut next) in [(run.reader(), 0), (run.reader_from(1), skipped)] {
+            while let Some(batch) = reader.next_batch().unwrap() {
+                let expected = self::batch(next as i64, batch.len() as i64);
+                for i in 0..2 {
+                    assert_eq!(
+                        &batch.column(i).unwrap().to_array().unwrap(),
+                        &expected.column(i).unwrap().to_array().unwrap()
+                    );
+                }
+                next += batch.len();
+            }
+            assert_eq!(next, 20_000);
+        }
+        drop(run);
+        assert_eq!(manager.used(), 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error() {
+        let run = spilled(&manager(|_| ()), 3).unwrap();
+        let length = run.file.length() as usize;
+        let mut buffer = vec![];
+        for at in (0..length).step_by(7).chain([length - 1]) {
+            let mut byte = [0];
+            run.file.file.read_exact_at(&mut byte, at as u64).unwrap();
+            run.file.file.write_all_at(&[byte[0] ^ 4], at as u64).unwrap();
+            assert_eq!(
+                run.block(0, &mut buffer).unwrap_err().kind(),
+                ErrorKind::Storage,
+                "byte {at}"
+            );
+            run.file.file.write_all_at(&byte, at as u64).unwrap();
+        }
+        run.block(0, &mut buffer).unwrap();
+    }
+
+    #[test]
+    fn the_quota_names_its_setting() {
+        let error = spilled(&manager(|c| c.max_spill = 1000), 3).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourcesExhausted);
+        assert!(error.message().contains("max_spill"));
+        let error = spilled(&manager(|c| c.spill_dir = "/nonexistent/folder".into()), 3).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.message().contains("/nonexistent/folder"));
+    }
+}
