@@ -34,49 +34,53 @@ pub fn unpack_one(bytes: &[u8], width: u32, index: usize) -> u64 {
     (low | high) & mask(width)
 }
 
-/// Appends values `first..first + n` of `bytes` packed in `width` ≤ 32 bits to `out`.
+/// Fills `out` with the values from `first` on of `bytes` packed in `width` ≤ 32 bits.
 ///
 /// The caller has checked that `bytes` holds that many; bits past the end count as zero.
-pub fn unpack_u32(bytes: &[u8], width: u32, first: usize, n: usize, out: &mut Vec<u32>) {
+pub fn unpack_u32(bytes: &[u8], width: u32, first: usize, out: &mut [u32]) {
     debug_assert!(width <= 32, "codes have at most 32 bits");
     if width == 0 {
-        out.resize(out.len() + n, 0);
+        out.fill(0);
         return;
     }
-    let head = (first.next_multiple_of(8) - first).min(n);
-    unpack_scalar(bytes, width, first, head, out);
-    let groups = unpack_groups(bytes, width, (first + head) / 8, (n - head) / 8, out);
-    let done = head + groups * 8;
-    unpack_scalar(bytes, width, first + done, n - done, out);
+    let head = (first.next_multiple_of(8) - first).min(out.len());
+    let (head, rest) = out.split_at_mut(head);
+    unpack_scalar(bytes, width, first, head);
+    let first = first + head.len();
+    let done = unpack_groups(bytes, width, first / 8, rest.as_chunks_mut().0) * 8;
+    if let Some(tail) = rest.get_mut(done..) {
+        unpack_scalar(bytes, width, first + done, tail);
+    }
 }
 
-/// Appends values one by one.
-fn unpack_scalar(bytes: &[u8], width: u32, first: usize, n: usize, out: &mut Vec<u32>) {
-    out.extend((first..first + n).map(|i| unpack_one(bytes, width, i) as u32));
+/// Unpacks values one by one.
+fn unpack_scalar(bytes: &[u8], width: u32, first: usize, out: &mut [u32]) {
+    for (i, slot) in out.iter_mut().enumerate() {
+        *slot = unpack_one(bytes, width, first + i) as u32;
+    }
 }
 
-/// Appends as many of the `groups` groups of eight from group `first` on as the fast kernel can; returns how many.
-fn unpack_groups(bytes: &[u8], width: u32, first: usize, groups: usize, out: &mut Vec<u32>) -> usize {
+/// Unpacks groups of eight from group `first` on, as many as the fast kernel can; returns how many.
+fn unpack_groups(bytes: &[u8], width: u32, first: usize, out: &mut [[u32; 8]]) -> usize {
     #[cfg(target_arch = "x86_64")]
     if width <= MAX_VECTOR_WIDTH && is_x86_feature_detected!("avx2") {
         let bytes = bytes.get(first * width as usize..).unwrap_or_default();
         // The second load of a group starts width / 2 bytes in and reads 16 bytes.
         let reach = width as usize / 2 + 16;
-        let readable = match bytes.len().checked_sub(reach) {
-            Some(slack) => slack / width as usize + 1,
-            None => 0,
-        };
-        let groups = groups.min(readable);
-        out.reserve(groups * 8);
-        // SAFETY: AVX2 was detected; group g reads bytes[g * width..g * width + reach], inside `bytes` for every
-        // g < readable; the reservation holds the groups * 8 values that are written before the length is raised.
-        unsafe {
-            x86::unpack_groups(bytes.as_ptr(), width, groups, out.as_mut_ptr().add(out.len()));
-            out.set_len(out.len() + groups * 8);
+        let mut groups = out.len();
+        if groups.saturating_sub(1) * width as usize + reach > bytes.len() {
+            let readable = bytes
+                .len()
+                .checked_sub(reach)
+                .map_or(0, |slack| slack / width as usize + 1);
+            groups = groups.min(readable);
         }
+        // SAFETY: AVX2 was detected; group g reads bytes[g * width..g * width + reach], inside `bytes` for every
+        // g < groups, and `out` has that many.
+        unsafe { x86::unpack_groups(bytes.as_ptr(), width, groups, out.as_mut_ptr().cast()) };
         return groups;
     }
-    let _ = (bytes, width, first, groups, out);
+    let _ = (bytes, width, first, out);
     0
 }
 
@@ -176,13 +180,9 @@ mod tests {
             let expected: Vec<u32> = (0..total).map(|i| bit_by_bit(&bytes, width, i) as u32).collect();
             for first in 0..20 {
                 for n in [0, 1, 7, 8, 9, 31, 63, total - first] {
-                    let mut out = vec![42];
-                    unpack_u32(&bytes, width, first, n, &mut out);
-                    assert_eq!(
-                        out[1..],
-                        expected[first..first + n],
-                        "width {width} first {first} n {n}"
-                    );
+                    let mut out = vec![42; n];
+                    unpack_u32(&bytes, width, first, &mut out);
+                    assert_eq!(out, expected[first..first + n], "width {width} first {first} n {n}");
                 }
             }
         }

@@ -9,6 +9,7 @@ pub mod gather;
 pub mod hash;
 pub mod keys;
 mod prefetch;
+pub mod snappy;
 mod substring;
 pub mod views;
 

@@ -2,13 +2,14 @@
 
 use super::bad;
 use crate::error::{Error, Result};
+use crate::vector::snappy::{SnappyJob, decompress_snappy};
 use parquet::basic::Compression;
 use std::io::Read;
 
 /// The codec of a column chunk with its reusable state.
 pub enum Codec {
     None,
-    Snappy(snap::raw::Decoder),
+    Snappy,
     Zstd(zstd::bulk::Decompressor<'static>),
     Lz4Raw,
     Gzip,
@@ -23,7 +24,7 @@ impl Codec {
     pub fn new(compression: Compression) -> Result<Self> {
         Ok(match compression {
             Compression::UNCOMPRESSED => Self::None,
-            Compression::SNAPPY => Self::Snappy(snap::raw::Decoder::new()),
+            Compression::SNAPPY => Self::Snappy,
             Compression::ZSTD(_) => Self::Zstd(zstd::bulk::Decompressor::new()?),
             Compression::LZ4_RAW => Self::Lz4Raw,
             Compression::GZIP(_) => Self::Gzip,
@@ -35,25 +36,37 @@ impl Codec {
         })
     }
 
-    /// Decompresses `from` into exactly `to`.
-    pub fn decompress(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
-        let expected = to.len();
+    /// Decompresses `from` into `to`, which then holds exactly `expected` bytes; what it held before is lost.
+    pub fn decompress(&mut self, from: &[u8], expected: usize, to: &mut Vec<u8>) -> Result<()> {
         let found = match self {
             Self::None => {
-                let n = from.len().min(expected);
-                to[..n].copy_from_slice(&from[..n]);
+                to.clear();
+                to.extend_from_slice(from);
                 Ok(from.len())
             }
-            Self::Snappy(decoder) => match snap::raw::decompress_len(from) {
-                Ok(len) if len == expected => decoder.decompress(from, to).map_err(|e| e.to_string()),
-                other => other.map_err(|e| e.to_string()),
-            },
-            Self::Zstd(decoder) => decoder.decompress_to_buffer(from, to).map_err(|e| e.to_string()),
-            Self::Lz4Raw => lz4_flex::block::decompress_into(from, to).map_err(|e| e.to_string()),
-            Self::Gzip => gunzip(from, to).map_err(|e| e.to_string()),
+            Self::Snappy => {
+                return decompress_snappy(SnappyJob {
+                    input: from,
+                    expected,
+                    out: to,
+                });
+            }
+            Self::Zstd(decoder) => {
+                to.clear();
+                to.reserve(expected);
+                decoder.decompress_to_buffer(from, to).map_err(|e| e.to_string())
+            }
+            Self::Lz4Raw => {
+                to.resize(expected, 0);
+                lz4_flex::block::decompress_into(from, to).map_err(|e| e.to_string())
+            }
+            Self::Gzip => {
+                to.resize(expected, 0);
+                gunzip(from, to).map_err(|e| e.to_string())
+            }
         };
         match found {
-            Ok(n) if n == expected => Ok(()),
+            Ok(n) if n == expected && to.len() == expected => Ok(()),
             Ok(n) => Err(bad(format!("a page of {expected} bytes decompressed to {n}"))),
             Err(e) => Err(bad(format!("a page does not decompress: {e}"))),
         }

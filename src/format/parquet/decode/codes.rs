@@ -56,39 +56,50 @@ impl CodeCursor {
     }
 
     /// Goes to the next run if the current one is used up.
+    #[inline]
     fn fill(&mut self) -> Result<()> {
         while self.left == 0 {
-            let header = read_varint(&self.data, &mut self.at)?;
-            let count = usize::try_from(header >> 1).map_err(|_| bad("a run of more than 2^63 values"))?;
-            if header & 1 == 0 {
-                let bytes = self.width.div_ceil(8) as usize;
-                let Some(value) = self.data.get(self.at..self.at + bytes) else {
-                    return Err(bad("the page ends inside a run of codes"));
-                };
-                let value = value.iter().rev().fold(0, |v, &b| v << 8 | u32::from(b));
-                self.at += bytes;
-                (self.run, self.left) = (Run::Repeated(value), count);
-            } else {
-                // Some writers cut the padding of the last group, so a run may hold less than it announces.
-                let rest = self.data.len() - self.at;
-                let bytes = count.saturating_mul(self.width as usize).min(rest);
-                let held = if self.width == 0 {
-                    usize::MAX
-                } else {
-                    bytes * 8 / self.width as usize
-                };
-                self.left = count.saturating_mul(8).min(held);
-                if self.left == 0 && count > 0 {
-                    return Err(bad("the page ends inside a run of codes"));
+            // Most runs are short: a header of one byte and, if they repeat a value, that value in another.
+            match self.data.get(self.at..) {
+                Some(&[header, value, ..]) if header < 0x80 && header & 1 == 0 && (1..=8).contains(&self.width) => {
+                    (self.run, self.left) = (Run::Repeated(u32::from(value)), usize::from(header >> 1));
+                    self.at += 2;
                 }
-                self.run = Run::Packed { at: self.at, next: 0 };
-                self.at += bytes;
+                _ => self.fill_any()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the header of the next run, which may be empty.
+    fn fill_any(&mut self) -> Result<()> {
+        let header = read_varint(&self.data, &mut self.at)?;
+        let count = usize::try_from(header >> 1).map_err(|_| bad("a run of more than 2^63 values"))?;
+        if header & 1 == 0 {
+            let bytes = self.width.div_ceil(8) as usize;
+            let Some(value) = self.data.get(self.at..self.at + bytes) else {
+                return Err(bad("the page ends inside a run of codes"));
+            };
+            let value = value.iter().rev().fold(0, |v, &b| v << 8 | u32::from(b));
+            self.at += bytes;
+            (self.run, self.left) = (Run::Repeated(value), count);
+            return Ok(());
+        }
+        let (needed, held) = (count.saturating_mul(self.width as usize), self.data.len() - self.at);
+        (self.run, self.left) = (Run::Packed { at: self.at, next: 0 }, count.saturating_mul(8));
+        self.at += needed.min(held);
+        if needed > held {
+            // Some writers cut the padding of the last group, so a run may hold less than it announces.
+            self.left = held * 8 / self.width as usize;
+            if self.left == 0 {
+                return Err(bad("the page ends inside a run of codes"));
             }
         }
         Ok(())
     }
 
     /// Passes over up to `n` values of the current run; returns the run as it was and how many were taken.
+    #[inline]
     fn take(&mut self, n: usize) -> Result<(Run, usize)> {
         self.fill()?;
         let run = self.run;
@@ -101,14 +112,18 @@ impl CodeCursor {
     }
 
     /// Appends the next `n` codes to `out`.
-    pub fn read(&mut self, mut n: usize, out: &mut Vec<u32>) -> Result<()> {
-        while n > 0 {
-            let (run, taken) = self.take(n)?;
+    pub fn read(&mut self, n: usize, out: &mut Vec<u32>) -> Result<()> {
+        let start = out.len();
+        out.resize(start + n, 0);
+        let mut rest = out.get_mut(start..).unwrap_or_default();
+        while !rest.is_empty() {
+            let (run, taken) = self.take(rest.len())?;
+            let (now, later) = rest.split_at_mut(taken);
             match run {
-                Run::Repeated(value) => out.resize(out.len() + taken, value),
-                Run::Packed { at, next } => unpack_u32(&self.data[at..], self.width, next, taken, out),
+                Run::Repeated(value) => now.fill(value),
+                Run::Packed { at, next } => unpack_u32(&self.data[at..], self.width, next, now),
             }
-            n -= taken;
+            rest = later;
         }
         Ok(())
     }
@@ -118,10 +133,11 @@ impl CodeCursor {
         let (mut done, mut positions) = (0, positions);
         while done < n {
             let (run, taken) = self.take(n - done)?;
-            let here = positions.partition_point(|&p| (p as usize) < done + taken);
+            // Runs are short and positions few: mostly there is none.
+            let here = positions.iter().take_while(|&&p| (p as usize) < done + taken).count();
             let (picked, later) = positions.split_at(here);
             match run {
-                Run::Repeated(value) => out.resize(out.len() + picked.len(), value),
+                Run::Repeated(value) => out.extend(picked.iter().map(|_| value)),
                 Run::Packed { at, next } => {
                     let bytes = &self.data[at..];
                     let one = |&p: &u32| unpack_one(bytes, self.width, next + (p as usize).saturating_sub(done)) as u32;

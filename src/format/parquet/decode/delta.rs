@@ -62,7 +62,8 @@ pub fn decode_delta(bytes: &[u8], at: &mut usize, max: usize) -> Result<Vec<i64>
             "delta encoding with {block} values in {miniblocks} miniblocks"
         )));
     }
-    let mut values = Vec::with_capacity(count);
+    // What the page announces is not believed beyond what it could hold at one byte each.
+    let mut values = Vec::with_capacity(count.min(bytes.len().max(1 << 16)));
     values.push(first);
     let (mut last, mut packed) = (first, Vec::with_capacity(size));
     while values.len() < count {
@@ -88,8 +89,8 @@ pub fn decode_delta(bytes: &[u8], at: &mut usize, max: usize) -> Result<Vec<i64>
                 last
             };
             if width <= 32 {
-                packed.clear();
-                unpack_u32(body, width, 0, n, &mut packed);
+                packed.resize(n, 0);
+                unpack_u32(body, width, 0, &mut packed);
                 values.extend(packed.iter().map(|&d| add(u64::from(d))));
             } else {
                 values.extend((0..n).map(|i| add(unpack_one(body, width, i))));

@@ -4,6 +4,7 @@ use super::codec::Codec;
 use super::header::{PageHeader, PageKind, read_page_header};
 use super::{MAX_PAGE_BYTES, bad};
 use crate::error::Result;
+use crate::vector::snappy::{SnappyJob, decompress_snappy_pair};
 use arrow::buffer::Buffer;
 use bytes::Bytes;
 use parquet::basic::Compression;
@@ -12,6 +13,8 @@ use parquet::basic::Compression;
 #[derive(Debug, Clone)]
 pub struct RawPage {
     pub header: PageHeader,
+    /// Where the body begins in the chunk: a name for the page.
+    start: usize,
     body: Bytes,
 }
 
@@ -19,6 +22,26 @@ pub struct RawPage {
 pub struct PageBytes {
     pub levels: Buffer,
     pub rest: Buffer,
+}
+
+/// A page whose checksum is right, cut into its parts.
+struct Parts {
+    start: usize,
+    levels: Bytes,
+    body: Bytes,
+    /// Bytes of `body` when decompressed.
+    expected: usize,
+    compressed: bool,
+}
+
+impl Parts {
+    fn job<'a>(&'a self, out: &'a mut Vec<u8>) -> SnappyJob<'a> {
+        SnappyJob {
+            input: &self.body,
+            expected: self.expected,
+            out,
+        }
+    }
 }
 
 /// Walks over the pages of a column chunk that lies in memory.
@@ -33,6 +56,8 @@ pub struct PageWalker {
     has_dictionary: bool,
     /// Memory of a page that nobody uses any more.
     spare: Vec<u8>,
+    /// Pages decompressed ahead of time, by where they begin.
+    ready: Vec<(usize, Vec<u8>)>,
 }
 
 /// Pages up to this size need not be justified by the size of their chunk.
@@ -51,34 +76,15 @@ impl PageWalker {
             dictionary: None,
             has_dictionary: false,
             spare: vec![],
+            ready: vec![],
         })
     }
 
     /// The next data page; a dictionary page on the way is kept for [`take_dictionary`](Self::take_dictionary).
     pub fn next_data_page(&mut self) -> Result<Option<RawPage>> {
-        while self.at < self.chunk.len() {
-            let (header, len) = read_page_header(&self.chunk[self.at..])?;
-            let start = self.at + len;
-            let left = self.chunk.len() - start;
-            if header.compressed > left {
-                return Err(bad(format!(
-                    "a page of {} bytes where the column chunk has {left} left",
-                    header.compressed
-                )));
-            }
-            if header.uncompressed > self.max_page {
-                let max = self.max_page;
-                return Err(bad(format!(
-                    "a page of {} bytes uncompressed, at most {max} expected",
-                    header.uncompressed
-                )));
-            }
-            self.at = start + header.compressed;
-            let page = RawPage {
-                header,
-                body: self.chunk.slice(start..self.at),
-            };
-            match header.kind {
+        while let Some(page) = self.peek()? {
+            self.at = page.start + page.body.len();
+            match page.header.kind {
                 PageKind::DataV1 { .. } | PageKind::DataV2 { .. } => return Ok(Some(page)),
                 PageKind::Dictionary { .. } if self.has_dictionary => {
                     return Err(bad("a second dictionary page in one column chunk"));
@@ -93,13 +99,92 @@ impl PageWalker {
         Ok(None)
     }
 
+    /// The page that comes next, of whatever kind.
+    fn peek(&self) -> Result<Option<RawPage>> {
+        let Some(rest) = self.chunk.get(self.at..).filter(|rest| !rest.is_empty()) else {
+            return Ok(None);
+        };
+        let (header, len) = read_page_header(rest)?;
+        let (start, left) = (self.at + len, rest.len() - len);
+        if header.compressed > left {
+            return Err(bad(format!(
+                "a page of {} bytes where the column chunk has {left} left",
+                header.compressed
+            )));
+        }
+        if header.uncompressed > self.max_page {
+            let max = self.max_page;
+            return Err(bad(format!(
+                "a page of {} bytes uncompressed, at most {max} expected",
+                header.uncompressed
+            )));
+        }
+        Ok(Some(RawPage {
+            header,
+            start,
+            body: self.chunk.slice(start..start + header.compressed),
+        }))
+    }
+
     /// The dictionary page, if one has been met and not yet been taken.
     pub fn take_dictionary(&mut self) -> Option<RawPage> {
         self.dictionary.take()
     }
 
-    /// Verifies and decompresses a page.
-    pub fn open(&mut self, page: &RawPage) -> Result<PageBytes> {
+    /// Verifies and decompresses a page. With `and_next` the page after it will be wanted too, which is a chance to
+    /// decompress both at the same time.
+    pub fn open(&mut self, page: &RawPage, and_next: bool) -> Result<PageBytes> {
+        let parts = self.parts(page)?;
+        let levels = Buffer::from(parts.levels.clone());
+        if !parts.compressed {
+            if parts.body.len() != parts.expected {
+                return Err(bad(format!(
+                    "a page of {} bytes that should have {}",
+                    parts.body.len(),
+                    parts.expected
+                )));
+            }
+            return Ok(PageBytes {
+                levels,
+                rest: Buffer::from(parts.body),
+            });
+        }
+        if let Some(i) = self.ready.iter().position(|(start, _)| *start == page.start) {
+            let (_, bytes) = self.ready.swap_remove(i);
+            return Ok(PageBytes {
+                levels,
+                rest: Buffer::from_vec(bytes),
+            });
+        }
+        let mut bytes = std::mem::take(&mut self.spare);
+        if !(and_next && self.open_with_next(&parts, &mut bytes)) {
+            self.codec.decompress(&parts.body, parts.expected, &mut bytes)?;
+        }
+        Ok(PageBytes {
+            levels,
+            rest: Buffer::from_vec(bytes),
+        })
+    }
+
+    /// Decompresses a page into `bytes` and the data page behind it for later; false if that is not possible. Errors are
+    /// left to whoever opens the pages one by one.
+    fn open_with_next(&mut self, parts: &Parts, bytes: &mut Vec<u8>) -> bool {
+        let Codec::Snappy = self.codec else { return false };
+        let Ok(Some(next)) = self.peek() else { return false };
+        let (PageKind::DataV1 { .. } | PageKind::DataV2 { .. }) = next.header.kind else {
+            return false;
+        };
+        let Ok(next) = self.parts(&next) else { return false };
+        let mut ahead = vec![];
+        let done = next.compressed && decompress_snappy_pair(parts.job(bytes), next.job(&mut ahead)).is_ok();
+        if done {
+            self.ready.push((next.start, ahead));
+        }
+        done
+    }
+
+    /// Verifies the checksum and cuts the page into its parts.
+    fn parts(&self, page: &RawPage) -> Result<Parts> {
         let body = &page.body;
         if let Some(expected) = page.header.crc {
             let mut crc = flate2::Crc::new();
@@ -112,7 +197,7 @@ impl PageWalker {
             }
         }
         let total = page.header.uncompressed;
-        let (skip, levels, compressed) = match page.header.kind {
+        let (values, levels, compressed) = match page.header.kind {
             PageKind::DataV2 {
                 def_len,
                 rep_len,
@@ -130,34 +215,55 @@ impl PageWalker {
             }
             _ => (0, 0..0, true),
         };
-        let levels = Buffer::from(body.slice(levels));
-        let body = body.slice(skip..);
-        let expected = total - skip;
-        let rest = if !(self.compressed && compressed) {
-            if body.len() != expected {
-                return Err(bad(format!(
-                    "a page of {} bytes that should have {expected}",
-                    body.len()
-                )));
-            }
-            Buffer::from(body)
-        } else if expected == 0 {
-            Buffer::default()
-        } else {
-            let mut bytes = std::mem::take(&mut self.spare);
-            bytes.resize(expected, 0);
-            self.codec.decompress(&body, &mut bytes)?;
-            Buffer::from_vec(bytes)
+        let expected = total - values;
+        Ok(Parts {
+            start: page.start,
+            levels: body.slice(levels),
+            // A page without values may be empty where its codec would write a header.
+            compressed: compressed && self.compressed && expected > 0,
+            body: if expected > 0 {
+                body.slice(values..)
+            } else {
+                Bytes::new()
+            },
+            expected,
+        })
+    }
+
+    /// Decompresses the dictionary pages of two column chunks at the same time, if both have one ahead.
+    pub fn open_dictionaries(one: &mut Self, two: &mut Self) {
+        let (Codec::Snappy, Codec::Snappy) = (&one.codec, &two.codec) else {
+            return;
         };
-        Ok(PageBytes { levels, rest })
+        let (Some(a), Some(b)) = (&one.dictionary, &two.dictionary) else {
+            return;
+        };
+        let (Ok(a), Ok(b)) = (one.parts(a), two.parts(b)) else {
+            return;
+        };
+        let (mut bytes_a, mut bytes_b) = (vec![], vec![]);
+        let mut pair = || decompress_snappy_pair(a.job(&mut bytes_a), b.job(&mut bytes_b));
+        // Errors are left to whoever opens the pages one by one.
+        if a.compressed && b.compressed && pair().is_ok() {
+            one.ready.push((a.start, bytes_a));
+            two.ready.push((b.start, bytes_b));
+        }
+    }
+
+    /// Compressed bytes of the dictionary page ahead; nothing if there is none or it is already decompressed.
+    pub fn dictionary_ahead(&self) -> Option<usize> {
+        let page = self.dictionary.as_ref()?;
+        self.ready
+            .iter()
+            .all(|(start, _)| *start != page.start)
+            .then_some(page.body.len())
     }
 
     /// Gives the memory of a page back, if no array points into it.
     pub fn recycle(&mut self, page: Buffer) {
-        if let Ok(bytes) = page.into_vec::<u8>() {
-            if bytes.capacity() > self.spare.capacity() {
-                self.spare = bytes;
-            }
+        match page.into_vec::<u8>() {
+            Ok(bytes) if bytes.capacity() > self.spare.capacity() => self.spare = bytes,
+            _ => {}
         }
     }
 }

@@ -454,10 +454,11 @@ fn compare(file: &Bytes, target: &DataType, random: &mut Random, what: &str) {
 #[test]
 fn every_type_layout_and_order_reads_like_parquet_rs() {
     let mut random = Random(1);
-    for (name, make, target) in columns() {
-        for &shape in SHAPES {
+    for (c, (name, make, target)) in columns().into_iter().enumerate() {
+        for (s, &shape) in SHAPES.iter().enumerate() {
             let array = make(&seeds(shape, &mut random));
-            for (layout, properties) in layouts() {
+            // Every third layout, another third for the next column and shape.
+            for (layout, properties) in layouts().into_iter().skip((c + s) % 3).step_by(3) {
                 let what = format!("{name}, {shape:?}, {layout}");
                 let file = write(&array, shape.nulls.is_some(), properties.build());
                 compare(&file, &target, &mut random, &what);
@@ -566,6 +567,43 @@ fn codes_leave_the_decoder_when_they_were_asked_for() {
         [Codes::Never, Codes::Strings, Codes::Prefer].map(|c| coded(&numbers, c)),
         [false, false, true]
     );
+}
+
+#[test]
+fn columns_prepared_together_read_like_alone() {
+    let mut random = Random(5);
+    let strings: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..3000).map(|i| text(i % 700))));
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values((0..3000).map(|i| spread_bits(i % 900))));
+    let few: ArrayRef = Arc::new(Date32Array::from_iter_values((0..3000).map(|i| i % 9)));
+    let properties = || {
+        let pages = WriterProperties::builder()
+            .set_data_page_row_count_limit(700)
+            .set_write_batch_size(100);
+        pages.set_compression(Compression::SNAPPY).build()
+    };
+    let arrays = [strings, numbers, few];
+    let files = arrays.each_ref().map(|array| write(array, false, properties()));
+    for corrupt in [false, true] {
+        for count in 1..=3 {
+            let mut decoders = vec![];
+            for (array, file) in arrays.iter().zip(&files).take(count) {
+                let mut file = file.to_vec();
+                if corrupt {
+                    let at = 30 + random.below(200);
+                    file[at] ^= 0xff;
+                }
+                decoders.extend(open(&file.into(), array.data_type(), Codes::Never));
+            }
+            let prepared = ColumnDecoder::prepare(&mut decoders.iter_mut().collect::<Vec<_>>());
+            for (decoder, array) in decoders.iter_mut().zip(&arrays) {
+                let found = decoder.read(array.len()).and_then(Decoded::into_array);
+                if !corrupt {
+                    assert!(prepared.is_ok());
+                    assert_eq!(&found.unwrap(), array);
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -689,7 +727,7 @@ fn no_flipped_byte_panics() {
         let mut bytes = file.to_vec();
         for at in range.start as usize..range.end as usize {
             let original = bytes[at];
-            for value in [original ^ 1, original ^ 0x80, !original, 0, 0xff, random.next() as u8] {
+            for value in [original ^ 1, original ^ 0x80, 0xff, random.next() as u8] {
                 bytes[at] = value;
                 survive(&Bytes::copy_from_slice(&bytes), &target);
             }
