@@ -509,3 +509,206 @@ fn double_to_decimal(value: f64, precision: u8, scale: i8) -> Option<i128> {
     }
     parse::parse_decimal(&format!("{value:e}"), precision, scale)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ScalarValue, TIMESTAMP, array_of, decimal_type, is_castable, map_of, row_of, timestamp_tz};
+
+    fn cast(value: ScalarValue, to: &DataType) -> Result<String> {
+        let array = value.to_array(&value.data_type(), 1)?;
+        let (result, tried) = (cast_array(&array, to, false), cast_array(&array, to, true)?);
+        assert_eq!(tried.is_null(0), result.is_err(), "TRY_CAST is NULL where CAST fails");
+        let result = result?;
+        assert_eq!(result.data_type(), to);
+        let mut out = String::new();
+        format_value(result.as_ref(), 0, &mut out);
+        Ok(out)
+    }
+
+    fn text(s: &str) -> ScalarValue {
+        ScalarValue::string(s)
+    }
+
+    #[test]
+    fn trino_results() {
+        use ScalarValue::*;
+        let noon = Timestamp(MICROS_PER_DAY * 3 / 2, None);
+        let cases: Vec<(ScalarValue, DataType, &str)> = vec![
+            (Float64(2.5), DataType::Int32, "3"),
+            (Float64(-2.5), DataType::Int64, "-3"),
+            (Float64(1e10), DataType::Utf8View, "1.0E10"),
+            (Decimal(250, 5, 2), DataType::Int8, "3"),
+            (Decimal(-249, 5, 2), DataType::Int8, "-2"),
+            (Decimal(12345, 5, 2), DataType::Decimal64(5, 1), "123.5"),
+            (Decimal(12345, 5, 2), DataType::Decimal128(30, 10), "123.4500000000"),
+            (Decimal(1, 38, 1), DataType::Float64, "0.1"),
+            (Float64(1.005), DataType::Decimal64(5, 2), "1.01"),
+            (
+                Float64(1e30),
+                DataType::Decimal128(38, 2),
+                "1000000000000000000000000000000.00",
+            ),
+            (Float32(0.1), DataType::Decimal64(5, 3), "0.100"),
+            (Int64(42), DataType::Decimal64(4, 2), "42.00"),
+            (Int64(-1), DataType::Utf8View, "-1"),
+            (Int32(7), DataType::Boolean, "true"),
+            (Boolean(true), DataType::Decimal64(3, 1), "1.0"),
+            (Boolean(false), DataType::Utf8View, "false"),
+            (text("1e3"), DataType::Float64, "1000.0"),
+            (text("2.345"), DataType::Decimal64(5, 2), "2.35"),
+            (text("T"), DataType::Boolean, "true"),
+            (text("2020-02-29"), DataType::Date32, "2020-02-29"),
+            (text("2020-02-29 01:02"), TIMESTAMP, "2020-02-29 01:02:00.000"),
+            (
+                text("2020-07-01 12:00"),
+                timestamp_tz("Europe/Berlin"),
+                "2020-07-01 12:00:00.000 Europe/Berlin",
+            ),
+            (
+                text("12:34:56.7"),
+                DataType::Time64(TimeUnit::Microsecond),
+                "12:34:56.700",
+            ),
+            (text("é"), DataType::BinaryView, "c3a9"),
+            (Binary("é".as_bytes().into()), DataType::Utf8View, "é"),
+            (Date(1), TIMESTAMP, "1970-01-02 00:00:00.000"),
+            (Date(1), DataType::Utf8View, "1970-01-02"),
+            (noon.clone(), DataType::Date32, "1970-01-02"),
+            (Timestamp(-1, None), DataType::Date32, "1969-12-31"),
+            (noon.clone(), DataType::Time64(TimeUnit::Microsecond), "12:00:00.000"),
+            (
+                noon.clone(),
+                timestamp_tz("Europe/Berlin"),
+                "1970-01-02 12:00:00.000 Europe/Berlin",
+            ),
+            (
+                Timestamp(0, Some("Europe/Berlin".into())),
+                TIMESTAMP,
+                "1970-01-01 01:00:00.000",
+            ),
+            (Timestamp(0, Some("Asia/Tokyo".into())), DataType::Date32, "1970-01-01"),
+            (
+                Timestamp(0, Some("UTC".into())),
+                timestamp_tz("Asia/Tokyo"),
+                "1970-01-01 09:00:00.000 Asia/Tokyo",
+            ),
+            (noon, DataType::Utf8View, "1970-01-02 12:00:00.000"),
+        ];
+        for (value, to, expected) in cases {
+            assert_eq!(cast(value.clone(), &to).unwrap(), expected, "CAST({value} AS {to})");
+        }
+    }
+
+    #[test]
+    fn failures_name_value_and_type() {
+        use ScalarValue::*;
+        let cases = [
+            (text("abc"), DataType::Int32, "Cannot cast 'abc' to integer"),
+            (text("2.5"), DataType::Int32, "Cannot cast '2.5' to integer"),
+            (text(" 1"), DataType::Int64, "Cannot cast ' 1' to bigint"),
+            (Int32(300), DataType::Int8, "Cannot cast '300' to tinyint"),
+            (Float64(f64::NAN), DataType::Int64, "Cannot cast 'NaN' to bigint"),
+            (Float64(1e19), DataType::Int64, "Cannot cast '1.0E19' to bigint"),
+            (
+                Decimal(99999, 5, 2),
+                DataType::Decimal64(4, 2),
+                "Cannot cast '999.99' to decimal(4,2)",
+            ),
+            (
+                text("2020-01-01 00:00:00 UTC"),
+                TIMESTAMP,
+                "Cannot cast '2020-01-01 00:00:00 UTC' to timestamp",
+            ),
+            (Date(i32::MAX), TIMESTAMP, "Cannot cast '5881580-07-11' to timestamp"),
+        ];
+        for (value, to, expected) in cases {
+            assert_eq!(cast(value, &to).unwrap_err().message(), expected);
+        }
+    }
+
+    /// Every pair that the binder lets through has a conversion, and none of them panics.
+    #[test]
+    fn every_castable_pair_is_implemented() {
+        let zoned = timestamp_tz("Europe/Berlin");
+        let mut types = vec![
+            DataType::Null,
+            DataType::Boolean,
+            DataType::Int8,
+            DataType::Int16,
+            DataType::Int32,
+            DataType::Int64,
+            DataType::Float32,
+            DataType::Float64,
+            decimal_type(10, 3),
+            decimal_type(18, 0),
+            decimal_type(38, 10),
+            DataType::Utf8View,
+            DataType::BinaryView,
+            DataType::Date32,
+            DataType::Time64(TimeUnit::Microsecond),
+            TIMESTAMP,
+            zoned,
+            crate::types::INTERVAL_DAY,
+            crate::types::INTERVAL_MONTH,
+        ];
+        let scalars = types.clone();
+        types.extend(scalars.iter().map(|t| array_of(t.clone())));
+        types.push(map_of(DataType::Utf8View, DataType::Int32));
+        types.push(map_of(DataType::Utf8View, DataType::Utf8View));
+        types.push(row_of(vec![
+            ("a".into(), DataType::Int32),
+            ("b".into(), DataType::Date32),
+        ]));
+        types.push(row_of(vec![("x".into(), DataType::Utf8View), ("y".into(), TIMESTAMP)]));
+        for from in &types {
+            for to in types.iter().filter(|to| is_castable(from, to)) {
+                for rows in [0, 3] {
+                    let nulls = new_null_array(from, rows);
+                    let result = cast_array(&nulls, to, false);
+                    assert!(result.is_ok(), "{from} to {to}: {result:?}");
+                    let result = result.unwrap();
+                    assert_eq!((result.len(), result.data_type()), (rows, to));
+                    assert_eq!(result.logical_null_count(), rows, "{from} to {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nested_values_convert_inside() {
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![
+            Some(vec![Some(300)]),
+            None,
+            Some(vec![Some(1), None]),
+        ]);
+        let lists: ArrayRef = Arc::new(lists);
+        assert!(cast_array(&lists, &array_of(DataType::Int8), false).is_err());
+        let tail = lists.slice(1, 2);
+        let narrow = cast_array(&tail, &array_of(DataType::Int8), false).unwrap();
+        let mut out = String::new();
+        format_value(narrow.as_ref(), 1, &mut out);
+        assert_eq!(out, "[1, NULL]");
+        let fields = vec![Arc::new(arrow::datatypes::Field::new("a", DataType::Utf8View, true))];
+        let bad: ArrayRef = Arc::new(StringViewArray::from(vec!["1", "bad"]));
+        let nulls = NullBuffer::from(vec![true, false]);
+        let row: ArrayRef = Arc::new(StructArray::new(fields.into(), vec![bad], Some(nulls)));
+        let to = row_of(vec![("n".into(), DataType::Int32)]);
+        let cast = cast_array(&row, &to, false).unwrap();
+        out.clear();
+        format_value(cast.as_ref(), 0, &mut out);
+        assert_eq!((out.as_str(), cast.null_count()), ("{n=1}", 1));
+    }
+
+    /// Digits with a tie, computed in text, for doubles around the switch between the two ways.
+    #[test]
+    fn doubles_round_like_their_text() {
+        for i in 0..2_000i64 {
+            let value = (i as f64 - 1_000.0) / 8.0 * if i % 3 == 0 { 1.0 } else { 1e6 };
+            for scale in [0, 1, 2] {
+                let expected = parse::parse_decimal(&format!("{value:e}"), 18, scale);
+                assert_eq!(double_to_decimal(value, 18, scale), expected, "{value} at {scale}");
+            }
+        }
+    }
+}
