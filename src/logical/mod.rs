@@ -9,6 +9,7 @@ mod expr;
 mod lower;
 mod plan;
 mod renew;
+pub mod statistics;
 mod visit;
 
 pub use crate::expression::BinaryOp;
