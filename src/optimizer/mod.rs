@@ -6,6 +6,8 @@ mod freeze_stable_functions;
 mod inline_ctes;
 mod prune_columns;
 mod push_down_filter;
+mod reduce_outer_joins;
+mod reorder_joins;
 mod simplify_expressions;
 mod unnest_subqueries;
 mod unwrap_comparisons;
@@ -51,7 +53,12 @@ static RULES: &[Rule] = &[
     rule("simplify_expressions", simplify_expressions::simplify_expressions),
     needed("unnest_subqueries", unnest_subqueries::unnest_subqueries),
     rule("inline_ctes", inline_ctes::inline_ctes),
+    // Before pushing, which stops at outer joins; after unnesting, which makes some.
+    rule("reduce_outer_joins", reduce_outer_joins::reduce_outer_joins),
     rule("push_down_filter", push_down_filter::push_down_filter),
+    // So that the width of rows is known when joins are ordered.
+    rule("prune_columns", prune_columns::prune_columns),
+    rule("reorder_joins", reorder_joins::reorder_joins),
     // Last, because every other rule may leave columns without readers.
     rule("prune_columns", prune_columns::prune_columns),
 ];

@@ -377,7 +377,7 @@ fn three_valued(is_true: Expr, is_unknown: Expr) -> Expr {
 }
 
 /// Whether the plan has at most one row, whatever the data.
-pub(super) fn at_most_one_row(plan: &LogicalPlan) -> bool {
+pub(in crate::optimizer) fn at_most_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Aggregate(n) => n.groups.is_empty() && n.grouping_sets.is_none(),
         LogicalPlan::Limit(n) => n.fetch.is_some_and(|f| f <= 1) || at_most_one_row(&n.input),
