@@ -258,7 +258,7 @@ pub struct ColumnDecoder {
     /// Rows in pages not yet met.
     rows_ahead: usize,
     page: Current,
-    /// A page was passed over: the next one may be, too.
+    /// The last page was passed over: the next one may be, too, and is not worth decompressing ahead of time.
     has_skipped: bool,
     values: Box<dyn ValueDecoder>,
     output: Output,
@@ -443,6 +443,7 @@ impl ColumnDecoder {
             Current::None => {}
             Current::Closed { .. } => self.has_skipped = true,
             Current::Open(OpenPage { bytes, codes, .. }) => {
+                self.has_skipped = false;
                 drop(codes);
                 self.values.release_page();
                 self.pages.recycle(bytes);
