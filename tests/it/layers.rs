@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 fn layers() -> Vec<String> {
     let text = fs::read_to_string("src/README.md").unwrap();
     let is_numbered = |line: &&str| line.split_once(". `").is_some_and(|(n, _)| n.parse::<u32>().is_ok());
-    text.lines().filter(is_numbered).map(|line| line.split('`').nth(1).unwrap().to_string()).collect()
+    text.lines()
+        .filter(is_numbered)
+        .map(|line| line.split('`').nth(1).unwrap().to_string())
+        .collect()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
@@ -35,12 +38,19 @@ fn modules_import_only_from_above() {
     let mut wrong = vec![];
     for (position, module) in layers.iter().enumerate() {
         let folder = PathBuf::from("src").join(module);
-        let files = if folder.is_dir() { rust_files(&folder) } else { vec![folder.with_extension("rs")] };
+        let files = if folder.is_dir() {
+            rust_files(&folder)
+        } else {
+            vec![folder.with_extension("rs")]
+        };
         for file in files.iter().filter(|f| !f.ends_with("tests.rs")) {
             let text = fs::read_to_string(file).unwrap();
             for below in &layers[position + 1..] {
                 if code(&text).contains(&format!("crate::{below}::")) {
-                    wrong.push(format!("{} ({module}) uses {below}, which stands below it", file.display()));
+                    wrong.push(format!(
+                        "{} ({module}) uses {below}, which stands below it",
+                        file.display()
+                    ));
                 }
             }
         }
@@ -50,11 +60,22 @@ fn modules_import_only_from_above() {
 
 #[test]
 fn strangers_stay_strangers() {
-    for (module, strangers) in [("sql", ["optimizer", "physical"]), ("optimizer", ["sql", "physical"]), ("physical", ["sql", "optimizer"])] {
-        for file in rust_files(&Path::new("src").join(module)).iter().filter(|f| !f.ends_with("tests.rs")) {
+    for (module, strangers) in [
+        ("sql", ["optimizer", "physical"]),
+        ("optimizer", ["sql", "physical"]),
+        ("physical", ["sql", "optimizer"]),
+    ] {
+        for file in rust_files(&Path::new("src").join(module))
+            .iter()
+            .filter(|f| !f.ends_with("tests.rs"))
+        {
             let text = fs::read_to_string(file).unwrap();
             for stranger in strangers {
-                assert!(!code(&text).contains(&format!("crate::{stranger}::")), "{} uses {stranger}", file.display());
+                assert!(
+                    !code(&text).contains(&format!("crate::{stranger}::")),
+                    "{} uses {stranger}",
+                    file.display()
+                );
             }
         }
     }
@@ -67,10 +88,22 @@ fn unsafe_code_lives_in_vector_only_and_says_why() {
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             let line = line.trim_start();
-            if !line.starts_with("//") && (line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl")) {
-                assert!(file.starts_with("src/vector"), "{}:{} is unsafe outside src/vector", file.display(), number + 1);
+            if !line.starts_with("//")
+                && (line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl"))
+            {
+                assert!(
+                    file.starts_with("src/vector"),
+                    "{}:{} is unsafe outside src/vector",
+                    file.display(),
+                    number + 1
+                );
                 let reasons = &lines[number.saturating_sub(6)..number];
-                assert!(reasons.iter().any(|l| l.contains("SAFETY:") || l.contains("# Safety")), "{}:{} has no SAFETY line", file.display(), number + 1);
+                assert!(
+                    reasons.iter().any(|l| l.contains("SAFETY:") || l.contains("# Safety")),
+                    "{}:{} has no SAFETY line",
+                    file.display(),
+                    number + 1
+                );
             }
         }
     }

@@ -18,6 +18,16 @@ pub(super) struct Values<A> {
     mask: usize,
 }
 
+impl<A> Values<A> {
+    /// The same rows in another class of array.
+    pub fn map<B>(self, f: impl FnOnce(A) -> B) -> Values<B> {
+        Values {
+            array: f(self.array),
+            mask: self.mask,
+        }
+    }
+}
+
 impl<A: Array> Values<A> {
     /// The position in `array` of a row.
     pub fn at(&self, row: usize) -> usize {

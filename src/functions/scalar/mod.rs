@@ -1,9 +1,11 @@
 //! Scalar functions: columns in, column out, row by row.
 
 mod arguments;
+mod array;
 mod calendar;
 mod datetime;
 mod math;
+mod nested;
 mod string;
 #[cfg(test)]
 mod testing;
@@ -64,7 +66,12 @@ pub struct Arguments<'a> {
 }
 
 /// All scalar functions, group by group.
-pub static FUNCTIONS: &[&[ScalarFunction]] = &[math::FUNCTIONS, string::FUNCTIONS, datetime::FUNCTIONS];
+pub static FUNCTIONS: &[&[ScalarFunction]] = &[
+    math::FUNCTIONS,
+    string::FUNCTIONS,
+    datetime::FUNCTIONS,
+    array::FUNCTIONS,
+];
 
 /// A pure function without aliases; the methods below add the rest.
 const fn function(
