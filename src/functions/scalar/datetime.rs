@@ -993,8 +993,8 @@ fn human_readable_seconds(a: &Arguments) -> Result<Column> {
 
 // ---- Zones ----
 
-/// The zone is part of the type of the result, so it must be a literal.
-pub(super) fn literal_zone(constants: &[Option<ScalarValue>], i: usize) -> Option<Arc<str>> {
+/// The text of an argument that the type of the result depends on, so it must be a literal.
+pub(super) fn literal_text(constants: &[Option<ScalarValue>], i: usize) -> Option<Arc<str>> {
     match constants.get(i) {
         Some(Some(ScalarValue::String(zone))) => Some(zone.clone()),
         _ => None,
@@ -1009,7 +1009,7 @@ fn at_timezone_type(found: &[DataType], constants: &[Option<ScalarValue>]) -> Op
     };
     Some(Signature {
         arguments: vec![argument, STRING],
-        result: timestamp_tz(literal_zone(constants, 1)?),
+        result: timestamp_tz(literal_text(constants, 1)?),
     })
 }
 
@@ -1026,7 +1026,7 @@ fn same_instant(a: &Arguments) -> Result<Column> {
 }
 
 fn with_timezone_type(found: &[DataType], constants: &[Option<ScalarValue>]) -> Option<Signature> {
-    exactly(found, &[TIMESTAMP, STRING], timestamp_tz(literal_zone(constants, 1)?))
+    exactly(found, &[TIMESTAMP, STRING], timestamp_tz(literal_text(constants, 1)?))
 }
 
 fn with_timezone(a: &Arguments) -> Result<Column> {

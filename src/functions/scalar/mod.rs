@@ -2,8 +2,11 @@
 
 mod arguments;
 mod array;
+mod array_sets;
 mod calendar;
+mod conditional;
 mod datetime;
+mod map;
 mod math;
 mod nested;
 mod string;
@@ -67,10 +70,13 @@ pub struct Arguments<'a> {
 
 /// All scalar functions, group by group.
 pub static FUNCTIONS: &[&[ScalarFunction]] = &[
+    conditional::FUNCTIONS,
     math::FUNCTIONS,
     string::FUNCTIONS,
     datetime::FUNCTIONS,
     array::FUNCTIONS,
+    array_sets::FUNCTIONS,
+    map::FUNCTIONS,
 ];
 
 /// A pure function without aliases; the methods below add the rest.
