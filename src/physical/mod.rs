@@ -10,6 +10,7 @@ mod project;
 mod query;
 mod scan;
 mod unnest;
+mod window;
 
 pub use executor::run_pipelines;
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};

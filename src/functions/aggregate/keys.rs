@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Different (group, key) pairs, numbered as they came. A key is a row of one or more columns; NULLs are equal to each
 /// other, so are all NaNs, and the two zeros.
-pub(super) struct KeySet {
+pub(crate) struct KeySet {
     types: Vec<DataType>,
     keys: Keys,
     /// The group of each entry.
@@ -154,7 +154,7 @@ impl KeySet {
     }
 
     /// Puts the keys of a state (lists of keys) into the set.
-    pub fn insert_lists(&mut self, lists: &ArrayRef, groups: &[u32]) -> Result<()> {
+    pub(super) fn insert_lists(&mut self, lists: &ArrayRef, groups: &[u32]) -> Result<()> {
         let (columns, groups) = flatten_lists(lists, groups, self.types.len());
         self.insert(&columns, &groups, None, |_, _, _| {})
     }
@@ -184,7 +184,7 @@ impl KeySet {
     }
 
     /// All keys, group by group. Empties the set.
-    pub fn take_gathered(&mut self, group_count: usize) -> Result<Gathered> {
+    pub(super) fn take_gathered(&mut self, group_count: usize) -> Result<Gathered> {
         let (columns, groups) = self.take()?;
         Gathered::new(columns, &groups, group_count)
     }
@@ -199,7 +199,7 @@ impl KeySet {
 }
 
 /// Floats with one NaN and one zero; everything else as it is.
-pub(super) fn canonical(array: &ArrayRef) -> ArrayRef {
+pub(crate) fn canonical(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float32 => {
             let values = array.as_primitive::<Float32Type>();

@@ -20,6 +20,10 @@ mod rows;
 mod sketches;
 mod sum;
 
+pub(crate) use keys::{KeySet, canonical};
+pub(crate) use rows::{by_group, unshared};
+pub(crate) use sum::Totals;
+
 pub use modifiers::{OrderKey, create, distinct, ordered, state_types};
 
 use super::{Documentation, wrong_arguments};

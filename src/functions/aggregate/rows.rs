@@ -165,7 +165,7 @@ pub(super) fn flatten(values: &ArrayRef, offsets: &OffsetBuffer<i32>, groups: &[
 }
 
 /// Where each group's rows begin once rows are sorted by group, and the order that sorts them (`None`: they are).
-pub(super) fn by_group(groups: &[u32], group_count: usize) -> Result<(OffsetBuffer<i32>, Option<UInt32Array>)> {
+pub(crate) fn by_group(groups: &[u32], group_count: usize) -> Result<(OffsetBuffer<i32>, Option<UInt32Array>)> {
     if i32::try_from(groups.len()).is_err() {
         let message = format!(
             "an aggregate collects {} values, more than one list can hold",
@@ -204,7 +204,7 @@ pub(super) fn complete_rows(columns: &[ArrayRef]) -> Option<NullBuffer> {
 
 /// The same values without buffers that mostly belong to other rows, so that keeping a few values of a batch does not
 /// keep the batch.
-fn unshared(array: &ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn unshared(array: &ArrayRef) -> Result<ArrayRef> {
     let copied = |a: &ArrayRef| -> Result<ArrayRef> {
         let rows: UInt32Array = (0..a.len() as u32).collect();
         Ok(take(a, &rows, None)?)

@@ -506,7 +506,7 @@ fn few_sums<N: Copy + Into<C>, C: Cell>(values: &[N], groups: &[u32]) -> Option<
 }
 
 /// The exact sums of all groups.
-enum Totals {
+pub(crate) enum Totals {
     Narrow(Vec<i64>),
     Wide(Vec<i128>),
     Float(Vec<f64>),
@@ -514,7 +514,7 @@ enum Totals {
 
 impl Totals {
     /// The sums as a column of type `t`; when `checked`, a sum that `t` cannot hold is an error.
-    fn into_array(self, t: &DataType, nulls: Option<NullBuffer>, checked: bool) -> Result<ArrayRef> {
+    pub fn into_array(self, t: &DataType, nulls: Option<NullBuffer>, checked: bool) -> Result<ArrayRef> {
         let fits = |v: i128| !checked || v.unsigned_abs() < 10u128.pow(MAX_DECIMAL_PRECISION as u32);
         let unfit = |v: i128| {
             Error::execution(format!("sum: the total {v} does not fit {}", type_name(t)))
@@ -549,7 +549,7 @@ impl Totals {
     }
 
     /// The means as a column of type `t`; NULL where the count is zero.
-    fn divide(self, counts: &[i64], t: &DataType) -> Result<ArrayRef> {
+    pub fn divide(self, counts: &[i64], t: &DataType) -> Result<ArrayRef> {
         let nulls = Some(counts.iter().map(|&c| c > 0).collect::<NullBuffer>()).filter(|n| n.null_count() > 0);
         let wide = match self {
             Self::Float(v) => {

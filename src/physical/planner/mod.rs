@@ -14,6 +14,7 @@ use super::pipeline::{Pipeline, Sink, Source, Transform};
 use super::project::{Filter, Limit, Pick, Project};
 use super::scan::{CollectedScan, MemoryScan, Sequential};
 use super::unnest::Unnest;
+use super::window::{WindowSpec, window};
 use crate::error::{Error, Result};
 use crate::expression::{ExpressionList, PhysicalExpr, Predicate, RuntimeFilter};
 use crate::logical::{self, CteId, Expr, LogicalPlan};
@@ -245,8 +246,16 @@ impl Planner<'_> {
 
     fn plan_window(&mut self, node: &logical::Window) -> Result<Stream> {
         let stream = self.plan(&node.input, &node.input.schema().ids().collect())?;
-        let _ = stream;
-        Err(Error::unsupported("window functions"))
+        let specs = node
+            .calls
+            .iter()
+            .map(|call| WindowSpec::lower(call, &stream.schema))
+            .collect::<Result<Vec<_>>>()?;
+        let (sink, source) = window(&stream.schema, specs, self.context);
+        let results = node.schema.iter().skip(node.input.schema().len()).cloned();
+        let schema = stream.schema.join(&Schema::new(results));
+        self.finish(stream, sink);
+        Ok(Stream::new("Window", source, schema))
     }
 
     fn plan_union(&mut self, node: &logical::Union, required: &Required) -> Result<Stream> {
