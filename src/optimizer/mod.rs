@@ -2,12 +2,16 @@
 //!
 //! A rule takes a plan and gives a plan with the same output columns (identities, types, order) and the same rows.
 
+mod eliminate_trivial_plans;
 mod freeze_stable_functions;
 mod inline_ctes;
 mod prune_columns;
 mod push_down_filter;
+mod push_down_limit;
 mod reduce_outer_joins;
+mod remove_unneeded_sorts;
 mod reorder_joins;
+mod rewrite_distinct_aggregates;
 mod simplify_expressions;
 mod unnest_subqueries;
 mod unwrap_comparisons;
@@ -53,12 +57,27 @@ static RULES: &[Rule] = &[
     rule("simplify_expressions", simplify_expressions::simplify_expressions),
     needed("unnest_subqueries", unnest_subqueries::unnest_subqueries),
     rule("inline_ctes", inline_ctes::inline_ctes),
+    rule("remove_unneeded_sorts", remove_unneeded_sorts::remove_unneeded_sorts),
+    rule(
+        "rewrite_distinct_aggregates",
+        rewrite_distinct_aggregates::rewrite_distinct_aggregates,
+    ),
     // Before pushing, which stops at outer joins; after unnesting, which makes some.
     rule("reduce_outer_joins", reduce_outer_joins::reduce_outer_joins),
     rule("push_down_filter", push_down_filter::push_down_filter),
+    // Empty inputs found by pushing spread upwards.
+    rule(
+        "eliminate_trivial_plans",
+        eliminate_trivial_plans::eliminate_trivial_plans,
+    ),
     // So that the width of rows is known when joins are ordered.
     rule("prune_columns", prune_columns::prune_columns),
     rule("reorder_joins", reorder_joins::reorder_joins),
+    rule("push_down_limit", push_down_limit::push_down_limit),
+    rule(
+        "eliminate_trivial_plans",
+        eliminate_trivial_plans::eliminate_trivial_plans,
+    ),
     // Last, because every other rule may leave columns without readers.
     rule("prune_columns", prune_columns::prune_columns),
 ];

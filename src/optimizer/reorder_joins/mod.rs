@@ -5,7 +5,7 @@
 //! take part; conflict rules say which orders give the same rows.
 //!
 //! Cost is the sum of all intermediate results and of all rows built into hash tables. The **right** input of a join is
-//! the build side.
+//! the build side; of joins whose sides cannot change places the left one is, by hint, when it is the smaller.
 
 mod cardinality;
 mod graph;
@@ -14,7 +14,7 @@ mod search;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::logical::statistics::Estimator;
-use crate::logical::{BinaryOp, Cte, Expr, Join, JoinKey, JoinKind, LogicalPlan, Project};
+use crate::logical::{BinaryOp, Cte, Expr, Join, JoinHint, JoinKey, JoinKind, LogicalPlan, Project};
 use crate::types::ColumnId;
 use cardinality::Cardinalities;
 use graph::{Edge, Graph, Relations};
@@ -77,14 +77,18 @@ fn reorder_tree(plan: LogicalPlan, estimator: &mut Estimator) -> Result<LogicalP
 
 /// The plan of a tree that the search found.
 fn build(graph: &Graph, tree: &Tree) -> Result<LogicalPlan> {
-    let (left, right) = match tree {
+    let (left, right, build_left) = match tree {
         Tree::Relation(i) => {
             let relation = graph.relations.get(*i);
             return relation
                 .cloned()
                 .ok_or_else(|| Error::internal("a tree has known relations"));
         }
-        Tree::Join(left, right) => (left, right),
+        Tree::Join {
+            left,
+            right,
+            build_left,
+        } => (left, right, *build_left),
     };
     let (l, r) = (left.relations(), right.relations());
     let due: Vec<&Edge> = graph.due(l, r).collect();
@@ -115,7 +119,7 @@ fn build(graph: &Graph, tree: &Tree) -> Result<LogicalPlan> {
         filter: (!filter.is_empty()).then(|| Expr::and(filter)),
         null_aware,
         dependent: vec![],
-        hint: None,
+        hint: build_left.then_some(JoinHint::BroadcastLeft),
         schema,
     }))
 }

@@ -11,18 +11,23 @@ const EXACT_RELATIONS: usize = 12;
 /// Pairs of sub-plans looked at before the search turns greedy.
 const PAIR_BUDGET: usize = 10_000;
 
-/// An order of joins; the right side of each is built, the left side probes.
+/// An order of joins.
 #[derive(Debug)]
 pub(super) enum Tree {
     Relation(usize),
-    Join(Box<Tree>, Box<Tree>),
+    Join {
+        left: Box<Tree>,
+        right: Box<Tree>,
+        /// The left side is the smaller one of a join whose sides cannot change places.
+        build_left: bool,
+    },
 }
 
 impl Tree {
     pub fn relations(&self) -> Relations {
         match self {
             Self::Relation(i) => Relations::single(*i),
-            Self::Join(l, r) => l.relations().union(r.relations()),
+            Self::Join { left, right, .. } => left.relations().union(right.relations()),
         }
     }
 }
@@ -32,8 +37,9 @@ impl Tree {
 struct Best {
     cost: f64,
     rows: f64,
-    /// Probe and build side; both empty for a single relation.
+    /// Left and right side; both empty for a single relation.
     sides: (Relations, Relations),
+    build_left: bool,
 }
 
 /// The best tree over all relations; `None` when no order but the original one is known to be correct.
@@ -63,8 +69,13 @@ impl Search<'_> {
         self.best.clear();
         for i in 0..self.graph.relations.len() {
             let rows = self.cardinalities.rows(i);
-            let sides = (Relations::default(), Relations::default());
-            self.best.insert(Relations::single(i), Best { cost: 0.0, rows, sides });
+            let alone = Best {
+                cost: 0.0,
+                rows,
+                sides: Default::default(),
+                build_left: false,
+            };
+            self.best.insert(Relations::single(i), alone);
         }
     }
 
@@ -72,7 +83,11 @@ impl Search<'_> {
         let best = self.best.get(&set)?;
         match best.sides {
             (l, _) if l.is_empty() => set.iter().next().map(Tree::Relation),
-            (l, r) => Some(Tree::Join(Box::new(self.tree(l)?), Box::new(self.tree(r)?))),
+            (l, r) => Some(Tree::Join {
+                left: Box::new(self.tree(l)?),
+                right: Box::new(self.tree(r)?),
+                build_left: best.build_left,
+            }),
         }
     }
 
@@ -87,19 +102,20 @@ impl Search<'_> {
         }
         let special = due.iter().copied().find(|e| operator(e).kind != JoinKind::Inner);
         let required = due.iter().filter(|e| !e.derived).count();
+        let bytes = |set, best: &Best| best.rows * self.cardinalities.row_bytes(set);
+        let a_is_larger = bytes(a, x) >= bytes(b, y);
         let (l, r) = match special {
             Some(_) if required > 1 => return None,
             Some(e) if e.left.within(a) && e.right.within(b) => ((a, x), (b, y)),
             Some(e) if e.left.within(b) && e.right.within(a) => ((b, y), (a, x)),
             Some(_) => return None,
-            None => {
-                let bytes = |set, best: &Best| best.rows * self.cardinalities.row_bytes(set);
-                match bytes(a, x) >= bytes(b, y) {
-                    true => ((a, x), (b, y)),
-                    false => ((b, y), (a, x)),
-                }
-            }
+            None if a_is_larger => ((a, x), (b, y)),
+            None => ((b, y), (a, x)),
         };
+        // Scalar and null-aware joins are only made with the right side built.
+        let fixed = special.is_some_and(|e| operator(e).null_aware || operator(e).kind == JoinKind::LeftSingle);
+        let build_left = special.is_some() && !fixed && bytes(l.0, l.1) < bytes(r.0, r.1);
+        let built = if build_left { l.1.rows } else { r.1.rows };
         let rows = match self.best.get(&both) {
             Some(known) => known.rows,
             None => self.cardinalities.join(l.0, l.1.rows, r.0, r.1.rows, special),
@@ -110,9 +126,10 @@ impl Search<'_> {
             false => l.1.rows * r.1.rows,
         };
         Some(Best {
-            cost: x.cost + y.cost + rows + r.1.rows + pairs,
+            cost: x.cost + y.cost + rows + built + pairs,
             rows,
             sides: (l.0, r.0),
+            build_left,
         })
     }
 
