@@ -121,6 +121,17 @@ impl ColumnReader {
         })
     }
 
+    /// Makes the dictionaries of columns that will certainly be read ready, two at a time.
+    pub fn prepare<'a>(readers: impl Iterator<Item = &'a mut ColumnReader>) -> Result<()> {
+        let mut decoders: Vec<&mut ColumnDecoder> = readers
+            .filter_map(|reader| match &mut reader.source {
+                Source::Decoder { decoder, .. } => Some(decoder.as_mut()),
+                _ => None,
+            })
+            .collect();
+        ColumnDecoder::prepare(&mut decoders)
+    }
+
     /// Passes over `n` rows.
     pub fn skip(&mut self, n: usize) {
         self.pending += n;

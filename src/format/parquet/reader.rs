@@ -74,6 +74,10 @@ impl RowGroupReader {
             }
         }
         let survivors = window.len();
+        if survivors > 0 {
+            let wanted: Vec<usize> = (0..request.output).filter(|&c| window.columns[c].is_none()).collect();
+            self.open(&wanted)?;
+        }
         for column in 0..self.readers.len() {
             if column < request.output && survivors > 0 {
                 self.fetch(column, &mut window)?;
@@ -113,6 +117,23 @@ impl RowGroupReader {
                 None => reader.read(window.n)?,
                 Some(positions) => reader.read_selected(window.n, positions)?,
             });
+        }
+        Ok(())
+    }
+
+    /// Opens the columns that are not open yet; together, because two dictionaries are decompressed faster than one and one.
+    fn open(&mut self, columns: &[usize]) -> Result<()> {
+        let new: Vec<usize> = columns.iter().copied().filter(|&c| self.readers[c].is_none()).collect();
+        for &column in &new {
+            let filtering = column >= self.request.output
+                || self.request.predicates.iter().any(|p| p.columns().contains(&column));
+            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], filtering)?;
+            reader.skip(self.position);
+            self.readers[column] = Some(reader);
+        }
+        if new.len() > 1 {
+            let opened = self.readers.iter_mut().enumerate().filter(|(i, _)| new.contains(i));
+            ColumnReader::prepare(opened.filter_map(|(_, r)| r.as_mut()))?;
         }
         Ok(())
     }

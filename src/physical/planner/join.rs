@@ -3,14 +3,14 @@
 use super::{Planner, Required, Stream};
 use crate::error::Result;
 use crate::expression::{ExpressionList, Predicate, RuntimeFilter};
-use crate::logical::{self, BinaryOp, Expr, JoinHint, JoinKey, JoinKind};
+use crate::logical::{self, Expr, JoinHint, JoinKey, JoinKind};
 use crate::physical::hash_join::{BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, UnmatchedScan};
 use crate::types::{ColumnId, DataType, Schema};
 use std::sync::Arc;
 
 impl Planner<'_> {
     pub(super) fn plan_join(&mut self, node: &logical::Join, required: &Required) -> Result<Stream> {
-        let build_left = builds_left(node);
+        let build_left = self.builds_left(node);
         let (on, filter) = keys_and_filter(node, build_left);
         let (probe_plan, build_plan) = if build_left {
             (&node.right, &node.left)
@@ -85,13 +85,25 @@ impl Planner<'_> {
     }
 }
 
-/// Whether the left side is the one kept in memory.
-fn builds_left(node: &logical::Join) -> bool {
-    match (&node.hint, &node.kind) {
-        (_, JoinKind::LeftSingle) => false,
-        _ if node.null_aware => false,
-        (Some(JoinHint::BroadcastLeft), _) => true,
-        _ => false,
+impl Planner<'_> {
+    /// Whether the left side is the one kept in memory: when it is clearly smaller, or a hint says so.
+    fn builds_left(&mut self, node: &logical::Join) -> bool {
+        match (&node.hint, &node.kind) {
+            (_, JoinKind::LeftSingle) => false,
+            _ if node.null_aware => false,
+            (Some(JoinHint::BroadcastLeft), _) => true,
+            (Some(JoinHint::BroadcastRight), _) => false,
+            (_, kind) => {
+                let left = self.estimator.estimate(&node.left);
+                let right = self.estimator.estimate(&node.right);
+                match kind {
+                    JoinKind::Inner | JoinKind::Full => left.rows * left.row_bytes < right.rows * right.row_bytes,
+                    // The right side of the others keeps less per row: keys, without the columns given out.
+                    JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::LeftMark(_) => left.rows * 1.5 < right.rows,
+                    _ => left.rows * left.row_bytes * 1.2 < right.rows * right.row_bytes,
+                }
+            }
+        }
     }
 }
 
@@ -166,15 +178,4 @@ fn output_columns(
     let wanted = node.schema.iter().filter(|f| required.contains(&f.id));
     let (columns, fields): (Vec<JoinColumn>, Vec<_>) = wanted.filter_map(|f| Some((place(f.id)?, f.clone()))).unzip();
     (columns, Schema::new(fields))
-}
-
-/// `left = right` as an expression.
-#[allow(dead_code)]
-fn as_condition(key: &JoinKey) -> Expr {
-    let op = if key.null_safe {
-        BinaryOp::IsNotDistinctFrom
-    } else {
-        BinaryOp::Equal
-    };
-    Expr::compare(op, key.left.clone(), key.right.clone())
 }

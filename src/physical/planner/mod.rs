@@ -17,6 +17,7 @@ use super::unnest::Unnest;
 use super::window::{WindowSpec, window};
 use crate::error::{Error, Result};
 use crate::expression::{ExpressionList, PhysicalExpr, Predicate, RuntimeFilter};
+use crate::logical::statistics::Estimator;
 use crate::logical::{self, CteId, Expr, LogicalPlan};
 use crate::runtime::QueryContext;
 use crate::types::{ColumnId, Field, Schema};
@@ -37,6 +38,7 @@ pub fn plan_into(plan: &LogicalPlan, context: &QueryContext, sink: Arc<dyn Sink>
         pipelines: vec![],
         ctes: HashMap::new(),
         filters: vec![],
+        estimator: Estimator::default(),
     };
     let mut stream = planner.plan(plan, &plan.schema().ids().collect())?;
     stream.arrange(plan.schema())?;
@@ -53,6 +55,7 @@ pub(super) struct Planner<'a> {
     ctes: HashMap<CteId, Arc<std::sync::OnceLock<Vec<Batch>>>>,
     /// Runtime filters of joins above, by the column they apply to.
     filters: Vec<(ColumnId, RuntimeFilter)>,
+    estimator: Estimator,
 }
 
 /// The rows of a node.
@@ -319,6 +322,7 @@ impl Planner<'_> {
         let saved = std::mem::take(&mut self.filters);
         let mut stream = self.plan(&node.definition, &node.definition.schema().ids().collect())?;
         self.filters = saved;
+        self.estimator.define(node.id, &node.definition);
         stream.arrange(node.definition.schema())?;
         let sink = CollectSink::new("common table expression");
         self.ctes.insert(node.id, sink.batches.clone());
