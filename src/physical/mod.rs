@@ -9,9 +9,11 @@ mod planner;
 mod project;
 mod query;
 mod scan;
+mod sort;
 mod unnest;
 mod window;
 
 pub use executor::run_pipelines;
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};
 pub use query::{QueryStream, execute, run_into};
+pub use sort::{SortKey, sort};

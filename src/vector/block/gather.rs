@@ -12,25 +12,22 @@ pub struct Position {
 impl Block {
     /// The rows at `positions` of `blocks`, in that order. All blocks have the same layout.
     pub fn gather(layout: &Layout, blocks: &[&Block], positions: &[Position]) -> Block {
-        let columns = (0..layout.width()).map(|i| {
-            let columns: Vec<&BlockColumn> = blocks.iter().map(|b| &b.columns[i]).collect();
-            BlockColumn {
-                values: gather_values(layout, i, &columns, positions),
-                valid: gather_valid(&columns, positions),
-            }
-        });
-        Block {
-            rows: positions.len(),
-            columns: columns.collect(),
-        }
+        Self::gather_columns(layout, blocks, positions, (0..layout.width()).map(|i| (i, i)))
     }
 
-    /// The columns at `columns` of the rows at `positions`.
-    pub fn gather_columns(layout: &Layout, blocks: &[&Block], positions: &[Position], columns: &[usize]) -> Block {
-        let columns = columns.iter().map(|&i| {
-            let columns: Vec<&BlockColumn> = blocks.iter().map(|b| &b.columns[i]).collect();
+    /// Some columns of the rows at `positions`: for each its place in the blocks and in the layout, which differ when the
+    /// blocks have only some columns of the layout.
+    pub fn gather_columns(
+        layout: &Layout,
+        blocks: &[&Block],
+        positions: &[Position],
+        columns: impl Iterator<Item = (usize, usize)>,
+    ) -> Block {
+        let columns = columns.map(|(place, in_layout)| {
+            let columns: Vec<&BlockColumn> = blocks.iter().map(|b| &b.columns[place]).collect();
+            let values = gather_values(layout, in_layout, &columns, positions);
             BlockColumn {
-                values: gather_values(layout, i, &columns, positions),
+                values,
                 valid: gather_valid(&columns, positions),
             }
         });

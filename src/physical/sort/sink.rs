@@ -1,0 +1,462 @@
+//! The sink: keeps rows in blocks, writes runs when memory is short, drops rows that cannot be among the first.
+
+use super::keys::{Bound, KeyStatistics, PackedKey, WideKey};
+use super::merge::{Merged, Runs};
+use super::order::{self, BLOCK_ROWS, RUN_BLOCKS, SortedRun, order_bytes, sort_blocks, spill_blocks};
+use super::{SortKey, Specification};
+use crate::error::{Error, Result};
+use crate::expression::PhysicalExpr;
+use crate::physical::pipeline::{Flow, LocalSink, Sink};
+use crate::runtime::{QueryContext, Reservation, SpillFile};
+use crate::types::DataType;
+use crate::vector::block::{Appender, Block, Layout, Prepared};
+use crate::vector::{Batch, Column};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
+
+/// Rows up to which a `fetch` is a top-N, whose rows are cut while they come.
+const TOP_N: u64 = 100_000;
+/// Rows that a top-N collects at least before it is cut.
+const CUT_ROWS: usize = 8192;
+/// Batches after which `debug_force_spill` writes a run.
+const FORCED_BATCHES: usize = 3;
+/// Runs that share a file.
+const RUNS_PER_FILE: usize = 16;
+
+/// What the workers, the sink and the source share.
+pub struct Shared {
+    pub specification: Arc<Specification>,
+    pub context: QueryContext,
+    state: Mutex<State>,
+    /// The rows in order, once all have come.
+    pub merged: OnceLock<Merged>,
+    /// Rows after this are not among the first `fetch`.
+    bound: Mutex<Option<Bound>>,
+}
+
+#[derive(Default)]
+struct State {
+    memory: Vec<Kept>,
+    spilled: Vec<SortedRun>,
+}
+
+/// The unsorted rows of a worker.
+pub struct Kept {
+    pub blocks: Vec<Block>,
+    pub reservation: Reservation,
+}
+
+impl Shared {
+    pub fn new(types: &[DataType], keys: Vec<SortKey>, fetch: Option<u64>, context: &QueryContext) -> Result<Self> {
+        Ok(Self {
+            specification: Arc::new(Specification::new(types, keys, fetch, context)?),
+            context: context.clone(),
+            state: Mutex::default(),
+            merged: OnceLock::new(),
+            bound: Mutex::default(),
+        })
+    }
+}
+
+/// See the module's picture.
+pub struct SortSink {
+    shared: Arc<Shared>,
+}
+
+impl SortSink {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl Sink for SortSink {
+    fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
+        Ok(Box::new(LocalSort::new(self.shared.clone(), context)?))
+    }
+
+    fn finish(&self, context: &QueryContext) -> Result<()> {
+        let State { memory, spilled } = std::mem::take(&mut *self.shared.state.lock());
+        let specification = &self.shared.specification;
+        let merged = if spilled.is_empty() {
+            sort_in_memory(specification, memory, context)?
+        } else {
+            let runs = spill_rest(specification, memory, spilled, context)?;
+            Runs::on_disk(specification, runs, context)?
+        };
+        self.shared
+            .merged
+            .set(merged)
+            .map_err(|_| Error::internal("a sort finished twice"))
+    }
+}
+
+/// Sorts what every worker kept, with one packing for all.
+fn sort_in_memory(specification: &Arc<Specification>, kept: Vec<Kept>, context: &QueryContext) -> Result<Merged> {
+    let mut reservations = vec![];
+    let mut blocks = vec![];
+    for part in kept {
+        reservations.push(part.reservation);
+        blocks.extend(part.blocks);
+    }
+    let rows: usize = blocks.iter().map(Block::rows).sum();
+    // Small inputs are one run; a merge would cost more than it gives.
+    let parts = if rows < 4 * CUT_ROWS { 1 } else { context.threads() }.max(blocks.len().div_ceil(RUN_BLOCKS));
+    let parts = split(blocks, parts);
+    let found = Mutex::new(vec![KeyStatistics::default(); specification.keys.len()]);
+    context.parallel(parts.len(), &|i| {
+        let statistics = KeyStatistics::of(&specification.keys, &specification.layout, &parts[i]);
+        found
+            .lock()
+            .iter_mut()
+            .zip(&statistics)
+            .for_each(|(all, one)| all.merge(one));
+        Ok(())
+    })?;
+    let plan = Arc::new(specification.plan(&found.into_inner()));
+    let have: usize = reservations.iter().map(Reservation::bytes).sum();
+    let blocks_bytes: usize = parts.iter().flatten().map(Block::memory_size).sum();
+    let mut missing = context.memory.reservation("Sort");
+    missing.grow((blocks_bytes + rows * order_bytes(&plan)).saturating_sub(have))?;
+    reservations.push(missing);
+    match plan.is_wide() {
+        false => sort_parts::<u64>(specification, plan, parts, reservations, context).map(Merged::Narrow),
+        true => sort_parts::<WideKey>(specification, plan, parts, reservations, context).map(Merged::Wide),
+    }
+}
+
+fn sort_parts<K: PackedKey>(
+    specification: &Arc<Specification>,
+    plan: Arc<super::KeyPlan>,
+    parts: Vec<Vec<Block>>,
+    reservations: Vec<Reservation>,
+    context: &QueryContext,
+) -> Result<Arc<Runs<K>>> {
+    let orders: Vec<OnceLock<_>> = parts.iter().map(|_| OnceLock::new()).collect();
+    context.parallel(parts.len(), &|i| {
+        let mut order = sort_blocks::<K>(&plan, &parts[i], &context.cancel)?;
+        order::truncate(&mut order, specification.fetch);
+        let _ = orders[i].set(order);
+        Ok(())
+    })?;
+    let orders = orders.into_iter().map(|o| o.into_inner().unwrap_or_default());
+    let runs = orders.zip(parts).collect();
+    Ok(Arc::new(Runs::in_memory(
+        specification.clone(),
+        plan,
+        runs,
+        reservations,
+        context,
+    )))
+}
+
+/// Cuts blocks into `parts` lists of about the same number of rows.
+fn split(blocks: Vec<Block>, parts: usize) -> Vec<Vec<Block>> {
+    let rows: usize = blocks.iter().map(Block::rows).sum();
+    let target = rows.div_ceil(parts.max(1)).max(1);
+    let mut out: Vec<Vec<Block>> = vec![];
+    let mut filled = target;
+    for block in blocks {
+        if filled >= target || out.last().is_none_or(|part| part.len() >= RUN_BLOCKS) {
+            out.push(vec![]);
+            filled = 0;
+        }
+        filled += block.rows();
+        if let Some(part) = out.last_mut() {
+            part.push(block);
+        }
+    }
+    out
+}
+
+/// Writes what is still in memory, so that all rows are in runs on disk.
+fn spill_rest(
+    specification: &Arc<Specification>,
+    memory: Vec<Kept>,
+    spilled: Vec<SortedRun>,
+    context: &QueryContext,
+) -> Result<Vec<SortedRun>> {
+    let memory: Vec<Mutex<Option<Kept>>> = memory.into_iter().map(|kept| Mutex::new(Some(kept))).collect();
+    let runs = Mutex::new(spilled);
+    context.parallel(memory.len(), &|i| {
+        let Some(kept) = memory[i].lock().take().filter(|kept| !kept.blocks.is_empty()) else {
+            return Ok(());
+        };
+        let run = spill_blocks(specification, &kept.blocks, context.spill.file()?, &context.cancel)?;
+        runs.lock().push(run);
+        Ok(())
+    })?;
+    Ok(runs.into_inner())
+}
+
+/// One worker's rows.
+struct LocalSort {
+    shared: Arc<Shared>,
+    context: QueryContext,
+    appender: Appender,
+    blocks: Vec<Block>,
+    blocks_bytes: usize,
+    open: Option<Block>,
+    /// Bytes of rows in the open block.
+    open_bytes: usize,
+    rows: usize,
+    /// Bytes per row that sorting will take.
+    order_bytes: usize,
+    reservation: Reservation,
+    file: Option<(Arc<SpillFile>, usize)>,
+    batches: usize,
+    filter: Option<TopFilter>,
+}
+
+impl LocalSort {
+    fn new(shared: Arc<Shared>, context: &QueryContext) -> Result<Self> {
+        let filter = match (shared.specification.fetch, shared.specification.keys.first()) {
+            (Some(fetch), Some(key)) if fetch <= TOP_N => {
+                Some(TopFilter::new(shared.specification.layout.data_type(key.column))?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            appender: Appender::new(shared.specification.layout.clone()),
+            shared,
+            context: context.clone(),
+            blocks: vec![],
+            blocks_bytes: 0,
+            open: None,
+            open_bytes: 0,
+            rows: 0,
+            order_bytes: size_of::<(WideKey, u32)>(),
+            reservation: context.memory.reservation("Sort"),
+            file: None,
+            batches: 0,
+            filter,
+        })
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.shared.specification.layout
+    }
+
+    fn append(&mut self, prepared: &Prepared) -> Result<()> {
+        let block_bytes = self.shared.specification.block_bytes;
+        let mut start = 0;
+        while start < prepared.rows() {
+            let room = block_bytes.saturating_sub(self.open_bytes).max(block_bytes / 8);
+            let open_rows = self.open.as_ref().map_or(0, Block::rows);
+            let rows = prepared.rows_within(start, room).min(BLOCK_ROWS - open_rows);
+            let bytes = prepared.size(start..start + rows);
+            self.reserve(bytes, rows)?;
+            if self.open.is_none() {
+                let like = self.blocks.last();
+                self.open = Some(Block::with_capacity(self.layout(), like.map_or(0, Block::rows), like));
+            }
+            let shared = self.shared.clone();
+            if let Some(open) = &mut self.open {
+                open.append(&shared.specification.layout, prepared, start..start + rows)?;
+            }
+            self.open_bytes += bytes;
+            self.rows += rows;
+            start += rows;
+            if self.open_bytes >= block_bytes || self.open.as_ref().is_some_and(|b| b.rows() >= BLOCK_ROWS) {
+                self.seal();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the open block.
+    fn seal(&mut self) {
+        self.open_bytes = 0;
+        if let Some(mut block) = self.open.take().filter(|b| b.rows() > 0) {
+            block.shrink_to_fit();
+            self.blocks_bytes += block.memory_size();
+            self.blocks.push(block);
+        }
+    }
+
+    /// Makes room for `rows` more rows of `bytes`, by writing a run if need be.
+    fn reserve(&mut self, bytes: usize, rows: usize) -> Result<()> {
+        let open = self
+            .open
+            .as_ref()
+            .map_or(0, Block::memory_size)
+            .max(self.open_bytes + bytes);
+        let wanted = self.blocks_bytes + open + (self.rows + rows) * self.order_bytes;
+        let held = self.reservation.bytes();
+        if wanted <= held && self.blocks.len() < RUN_BLOCKS {
+            return Ok(());
+        }
+        let missing = wanted.saturating_sub(held);
+        // A fifth of the memory is left to whoever comes after and cannot spill.
+        let limit = self.context.memory.limit() / 5 * 4;
+        let chunk = missing.max(self.shared.specification.block_bytes);
+        let fits = |bytes: usize| self.context.memory.used().saturating_add(bytes) <= limit;
+        if self.blocks.len() < RUN_BLOCKS
+            && ((fits(chunk) && self.reservation.try_grow(chunk))
+                || (fits(missing) && self.reservation.try_grow(missing)))
+        {
+            return Ok(());
+        }
+        if self.rows > 0 {
+            self.spill()?;
+            return self.reserve(bytes, rows);
+        }
+        self.reservation.grow(missing)
+    }
+
+    /// Sorts the rows and writes them as a run.
+    fn spill(&mut self) -> Result<()> {
+        self.seal();
+        let file = match self.file.take() {
+            Some((file, runs)) if runs < RUNS_PER_FILE => (file, runs + 1),
+            _ => (self.context.spill.file()?, 1),
+        };
+        let run = spill_blocks(
+            &self.shared.specification,
+            &self.blocks,
+            file.0.clone(),
+            &self.context.cancel,
+        )?;
+        if !self.shared.specification.plan(&run.statistics).is_wide() {
+            self.order_bytes = size_of::<(u64, u32)>();
+        }
+        self.file = Some(file);
+        self.shared.state.lock().spilled.push(run);
+        self.clear();
+        let all = self.reservation.bytes();
+        self.reservation.shrink(all);
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.blocks.clear();
+        (self.blocks_bytes, self.open_bytes, self.rows, self.batches) = (0, 0, 0, 0);
+        self.open = None;
+    }
+
+    /// Keeps only the first `fetch` rows and remembers the last of them as a bound.
+    fn cut(&mut self, fetch: usize) -> Result<()> {
+        self.seal();
+        let specification = self.shared.specification.clone();
+        let blocks = std::mem::take(&mut self.blocks);
+        let statistics = KeyStatistics::of(&specification.keys, &specification.layout, &blocks);
+        let plan = specification.plan(&statistics);
+        let places: Vec<u32> = match plan.is_wide() {
+            false => sort_blocks::<u64>(&plan, &blocks, &self.context.cancel)?
+                .into_iter()
+                .map(|row| row.1)
+                .collect(),
+            true => sort_blocks::<WideKey>(&plan, &blocks, &self.context.cancel)?
+                .into_iter()
+                .map(|row| row.1)
+                .collect(),
+        };
+        let places = places.get(..fetch).unwrap_or(&places);
+        if let (Some(last), Some(key)) = (places.get(fetch.saturating_sub(1)), specification.keys.first()) {
+            let last = order::position(*last);
+            let column = blocks[last.block as usize].column(key.column);
+            let bound = key.bound(column, last.row as usize, &specification.layout.dictionary(key.column));
+            let mut shared = self.shared.bound.lock();
+            if shared
+                .as_ref()
+                .is_none_or(|old| key.compare_bounds(&bound, old).is_lt())
+            {
+                *shared = Some(bound);
+            }
+        }
+        let refs: Vec<&Block> = blocks.iter().collect();
+        self.clear();
+        for rows in places.chunks(specification.rows_at_once(&refs, BLOCK_ROWS)) {
+            let positions: Vec<_> = rows.iter().map(|&place| order::position(place)).collect();
+            let block = Block::gather(&specification.layout, &refs, &positions);
+            self.blocks_bytes += block.memory_size();
+            self.rows += block.rows();
+            self.blocks.push(block);
+        }
+        Ok(())
+    }
+}
+
+impl LocalSink for LocalSort {
+    fn consume(&mut self, batch: Batch) -> Result<Flow> {
+        self.context.cancel.check()?;
+        if self.shared.specification.fetch == Some(0) {
+            return Ok(Flow::Done);
+        }
+        let batch = match &mut self.filter {
+            Some(filter) => filter.filter(batch, &self.shared)?,
+            None => batch,
+        };
+        if batch.is_empty() {
+            return Ok(Flow::More);
+        }
+        let specification = self.shared.specification.clone();
+        let mut columns = (0..specification.width)
+            .map(|i| batch.column(i))
+            .collect::<Result<Vec<_>>>()?;
+        for expr in &specification.computed {
+            columns.push(expr.evaluate(&batch)?);
+        }
+        let prepared = self.appender.prepare(&columns, batch.len())?;
+        self.append(&prepared)?;
+        self.batches += 1;
+        if let (Some(fetch), Some(_)) = (specification.fetch, &self.filter)
+            && self.rows >= CUT_ROWS.max(2 * fetch as usize)
+        {
+            self.cut(fetch as usize)?;
+        }
+        if self.context.config.debug_force_spill && self.batches >= FORCED_BATCHES && self.rows > 0 {
+            self.spill()?;
+        }
+        Ok(Flow::More)
+    }
+
+    fn combine(mut self: Box<Self>) -> Result<()> {
+        self.seal();
+        if !self.blocks.is_empty() {
+            self.shared.state.lock().memory.push(Kept {
+                blocks: self.blocks,
+                reservation: self.reservation,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Drops rows of a batch that come after the bound, looking at the first key only.
+struct TopFilter {
+    layout: Arc<Layout>,
+    appender: Appender,
+}
+
+impl TopFilter {
+    fn new(data_type: &DataType) -> Result<Self> {
+        let layout = Layout::new(std::slice::from_ref(data_type))?;
+        Ok(Self {
+            appender: Appender::new(layout.clone()),
+            layout,
+        })
+    }
+
+    fn filter(&mut self, batch: Batch, shared: &Shared) -> Result<Batch> {
+        let Some(bound) = shared.bound.lock().clone() else {
+            return Ok(batch);
+        };
+        let Some(key) = shared.specification.keys.first() else {
+            return Ok(batch);
+        };
+        let computed = key.column.checked_sub(shared.specification.width);
+        let column: Column = match computed.and_then(|i| shared.specification.computed.get(i)) {
+            Some(expr) => PhysicalExpr::evaluate(expr, &batch)?,
+            None => batch.column(key.column)?,
+        };
+        let prepared = self.appender.prepare(&[column], batch.len())?;
+        let mut block = Block::with_capacity(&self.layout, batch.len(), None);
+        block.append(&self.layout, &prepared, 0..batch.len())?;
+        let kept = key.rows_within(block.column(0), batch.len(), &bound, &self.layout.dictionary(0));
+        Ok(if kept.len() == batch.len() {
+            batch
+        } else {
+            batch.select(kept)
+        })
+    }
+}
