@@ -5,7 +5,8 @@ use super::expr::{AggregateCall, Expr, SortKey, Subquery, WindowCall};
 use super::plan::*;
 use crate::catalog::Table;
 use crate::error::{Error, Result, nearest};
-use crate::types::{DataType, Field, Schema, common_type, type_name};
+use crate::types::{ColumnId, DataType, Field, Schema, common_type, type_name};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Builds a plan node by node, from the inputs up.
@@ -84,14 +85,16 @@ impl PlanBuilder {
     /// The given expressions under the given names. A bare column keeps its identity.
     pub fn project(self, items: Vec<(Expr, Option<Arc<str>>)>) -> Self {
         let mut fields: Vec<Field> = vec![];
+        let mut own: HashSet<ColumnId> = self.plan.schema().ids().collect();
         for (i, (expr, name)) in items.iter().enumerate() {
             let name = name
                 .clone()
                 .or_else(|| expr.natural_name())
                 .unwrap_or_else(|| format!("_col{i}").into());
             let field = match expr {
-                // A column selected twice is two columns of the output; only the first keeps the identity.
-                Expr::Column(f) if !fields.iter().any(|g| g.id == f.id) => Field { name, ..f.clone() },
+                // A column selected twice is two columns of the output; only the first keeps the identity. A column of an
+                // enclosing query becomes another one here.
+                Expr::Column(f) if own.remove(&f.id) => Field { name, ..f.clone() },
                 other => Field::new(name, other.data_type(), other.nullable()),
             };
             fields.push(field);
@@ -165,6 +168,34 @@ impl PlanBuilder {
         }))
     }
 
+    /// The same join with advice on how to run it; anything but a join stays as it is.
+    pub fn with_hint(mut self, hint: Option<JoinHint>) -> Self {
+        if let LogicalPlan::Join(join) = &mut self.plan {
+            join.hint = hint;
+        }
+        self
+    }
+
+    /// `plan` with a common table expression that its `CteReference`s read.
+    pub fn with_cte(self, id: CteId, name: Arc<str>, definition: Arc<LogicalPlan>) -> Self {
+        Self::from(LogicalPlan::Cte(Cte {
+            id,
+            name,
+            definition,
+            body: Arc::new(self.plan),
+        }))
+    }
+
+    /// The rows of a common table expression, under fresh identities.
+    pub fn cte_reference(id: CteId, name: Arc<str>, definition: &Schema) -> Self {
+        Self::from(LogicalPlan::CteReference(CteReference {
+            id,
+            name,
+            schema: definition.iter().map(Field::renewed).collect(),
+            columns: (0..definition.len()).collect(),
+        }))
+    }
+
     /// A join whose right side mentions columns of the left side (LATERAL).
     pub fn join_lateral(self, right: Subquery, kind: JoinKind, condition: Option<Expr>) -> Result<Self> {
         let mut built = self.join(Arc::unwrap_or_clone(right.plan), kind, condition)?;
@@ -183,10 +214,11 @@ impl PlanBuilder {
     ) -> Self {
         let sets = grouping_sets.is_some();
         let mut fields: Vec<Field> = vec![];
+        let mut own: HashSet<ColumnId> = self.plan.schema().ids().collect();
         for (expr, name) in &groups {
             let field = match expr {
                 // With grouping sets a group may be NULL where the input is not: another value, another identity.
-                Expr::Column(f) if !sets && !fields.iter().any(|g| g.id == f.id) => f.clone(),
+                Expr::Column(f) if !sets && own.remove(&f.id) => f.clone(),
                 other => Field::new(name.clone(), other.data_type(), sets || other.nullable()),
             };
             fields.push(field);

@@ -10,6 +10,7 @@ mod lower;
 mod plan;
 mod renew;
 pub mod statistics;
+mod typing;
 mod visit;
 
 pub use crate::expression::BinaryOp;
@@ -20,3 +21,4 @@ pub use plan::{
     Aggregate, Cte, CteId, CteReference, Filter, Join, JoinHint, JoinKey, JoinKind, Limit, LogicalPlan, Project, Scan,
     Sort, Union, Unnest, Values, Window,
 };
+pub use typing::{comparable_type, constants, unified_type, unknown_function};

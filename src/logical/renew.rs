@@ -22,6 +22,16 @@ impl LogicalPlan {
     }
 }
 
+impl Expr {
+    /// The same expression with fresh identities inside its subqueries.
+    pub fn renewed(&self) -> Result<Expr> {
+        match self.has_subquery() {
+            true => Renaming::default().expression(self.clone()),
+            false => Ok(self.clone()),
+        }
+    }
+}
+
 impl Renaming {
     fn plan(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         if let LogicalPlan::Cte(n) = &plan {

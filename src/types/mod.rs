@@ -26,12 +26,14 @@
 
 mod coercion;
 mod decimal;
+mod literal;
 mod names;
 mod scalar;
 mod schema;
 
 pub use coercion::{common_type, common_type_of, is_castable, is_decimal, is_integer, is_numeric, is_string};
 pub use decimal::{DecimalType, MAX_DECIMAL_PRECISION, decimal_result, decimal_type};
+pub use literal::{has_zone, parse_interval, parse_literal};
 pub use names::{parse_type, type_name};
 pub use scalar::ScalarValue;
 pub(crate) use scalar::decimal_text;

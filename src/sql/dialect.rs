@@ -1,0 +1,140 @@
+//! What the tokenizer and the expression parser accept: Trino's queries and Hive's extensions that do not conflict.
+
+use sqlparser::ast::{CastKind, DataType, Expr, Ident, ObjectName};
+use sqlparser::dialect::{Dialect, GenericDialect};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+use std::any::TypeId;
+
+/// The grammar of queries. Where sqlparser asks for a dialect by type, it answers as its generic one.
+#[derive(Debug)]
+pub(super) struct QueryDialect;
+
+macro_rules! accept {
+    ($($feature:ident),* $(,)?) => {$(
+        fn $feature(&self) -> bool {
+            true
+        }
+    )*};
+}
+
+impl Dialect for QueryDialect {
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<GenericDialect>()
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '"' || ch == '`'
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    accept!(
+        supports_filter_during_aggregation,
+        supports_group_by_expr,
+        supports_group_by_with_modifier,
+        supports_window_clause_named_window_reference,
+        supports_window_function_null_treatment_arg,
+        supports_left_associative_joins_without_parens,
+        supports_parens_around_table_factor,
+        supports_values_as_table_factor,
+        supports_limit_comma,
+        supports_bitwise_shift_operators,
+        supports_unicode_string_literal,
+        supports_select_wildcard_except,
+        supports_select_wildcard_exclude,
+        supports_select_wildcard_replace,
+        supports_comment_optimizer_hint,
+        support_map_literal_syntax,
+        allow_extract_custom,
+        allow_extract_single_quotes,
+    );
+
+    /// `CAST(x AS type)`: the type is kept as text for `types::parse_type`, which knows all spellings.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let kind = match &parser.peek_token_ref().token {
+            Token::Word(w) if w.quote_style.is_none() => match w.keyword {
+                Keyword::CAST => CastKind::Cast,
+                Keyword::TRY_CAST => CastKind::TryCast,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        if parser.peek_nth_token_ref(1).token != Token::LParen {
+            return None;
+        }
+        Some(parse_cast(parser, kind))
+    }
+}
+
+fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
+    parser.advance_token();
+    parser.advance_token();
+    let expr = parser.parse_expr()?;
+    parser.expect_keyword_is(Keyword::AS)?;
+    let text = parse_type_text(parser)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Cast {
+        kind,
+        expr: Box::new(expr),
+        data_type: type_text(text),
+        format: None,
+    })
+}
+
+/// A type as text, wrapped so that it can stand in sqlparser's tree.
+fn type_text(text: String) -> DataType {
+    DataType::Custom(ObjectName::from(vec![Ident::new(text)]), vec![])
+}
+
+/// The tokens of a type: up to a comma, a closing bracket or a word that cannot continue a type, outside of brackets.
+pub(super) fn parse_type_text(parser: &mut Parser) -> Result<String, ParserError> {
+    let mut text = String::new();
+    let mut depth = 0i32;
+    loop {
+        let next = parser.peek_token_ref();
+        let closes = match &next.token {
+            Token::LParen | Token::Lt | Token::LBracket => -1,
+            Token::RParen | Token::Gt | Token::RBracket => 1,
+            Token::ShiftRight => 2,
+            Token::EOF | Token::SemiColon => break,
+            Token::Comma if depth == 0 => break,
+            Token::Word(w) if depth == 0 && ends_type(w.keyword) => break,
+            // The type of a row's field may be followed by a comment, which is no part of the type.
+            Token::Word(w) if w.keyword == Keyword::COMMENT => {
+                parser.advance_token();
+                parser.advance_token();
+                continue;
+            }
+            _ => 0,
+        };
+        if depth - closes < 0 {
+            break;
+        }
+        depth -= closes;
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&next.token.to_string());
+        parser.advance_token();
+    }
+    if text.is_empty() {
+        return parser.expected_ref("a type", parser.peek_token_ref());
+    }
+    Ok(text)
+}
+
+/// Words that follow a column's type in a column definition.
+fn ends_type(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::COMMENT | Keyword::NOT | Keyword::NULL | Keyword::DEFAULT | Keyword::PRIMARY | Keyword::CHECK
+    )
+}

@@ -1,0 +1,204 @@
+//! What a statement says: our own tree, with sqlparser's trees for queries and expressions inside.
+
+use crate::error::Span;
+use sqlparser::ast;
+use std::collections::BTreeMap;
+
+/// One statement.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    Query(Box<ast::Query>),
+    Explain(Explain),
+    CreateTable(Box<CreateTable>),
+    CreateView(Box<CreateView>),
+    CreateDatabase(CreateDatabase),
+    Insert(Box<Insert>),
+    /// `COPY … TO` and `UNLOAD`: rows into files that are no table.
+    Copy(Box<Copy>),
+    DropTable {
+        name: ObjectName,
+        if_exists: bool,
+    },
+    DropView {
+        name: ObjectName,
+        if_exists: bool,
+    },
+    DropDatabase {
+        name: ObjectName,
+        if_exists: bool,
+        cascade: bool,
+    },
+    Use(ObjectName),
+    Show(Show),
+    /// Columns and types of a table.
+    Describe {
+        name: ObjectName,
+        extended: bool,
+    },
+    /// Columns and types of a query's result.
+    DescribeQuery(Box<ast::Query>),
+    Set {
+        name: String,
+        value: String,
+    },
+    /// Back to the default: one setting, or all.
+    Reset(Option<String>),
+    Prepare {
+        name: String,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        parameters: Vec<ast::Expr>,
+    },
+    Deallocate(String),
+    /// Adds the partitions found under a table's location.
+    RepairTable(ObjectName),
+}
+
+/// `[catalog.][database.]name`. Unquoted parts are in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    pub database: Option<String>,
+    pub name: String,
+    pub span: Span,
+}
+
+/// `EXPLAIN [ANALYZE]`.
+#[derive(Debug, Clone)]
+pub struct Explain {
+    /// Run it and show what happened.
+    pub analyze: bool,
+    pub verbose: bool,
+    /// `TYPE LOGICAL`, `DISTRIBUTED`, `VALIDATE`, `IO`, in lower case.
+    pub kind: Option<String>,
+    /// `FORMAT TEXT`, `JSON`, `GRAPHVIZ`, in lower case.
+    pub format: Option<String>,
+    pub statement: Box<Statement>,
+}
+
+/// One column of a `CREATE TABLE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDefinition {
+    pub name: String,
+    /// `None` when only the name is given: a partition column of a CTAS.
+    pub data_type: Option<crate::types::DataType>,
+    pub comment: Option<String>,
+    pub span: Span,
+}
+
+/// `CREATE [EXTERNAL] TABLE`, with or without `AS query`.
+#[derive(Debug, Clone, Default)]
+pub struct CreateTable {
+    pub name: Option<ObjectName>,
+    pub if_not_exists: bool,
+    pub external: bool,
+    /// Without partition columns; empty when the files or the query tell.
+    pub columns: Vec<ColumnDefinition>,
+    pub partitioned_by: Vec<ColumnDefinition>,
+    /// `PARQUET`, `CSV`, … in upper case, from STORED AS, USING, WITH (format = …) or the SerDe.
+    pub format: Option<String>,
+    pub row_format: Option<RowFormat>,
+    pub location: Option<String>,
+    /// TBLPROPERTIES, SERDEPROPERTIES, OPTIONS, WITH: names in lower case unless they are SerDe properties.
+    pub properties: BTreeMap<String, String>,
+    pub comment: Option<String>,
+    pub query: Option<Box<ast::Query>>,
+    /// `WITH NO DATA`: the columns of the query, none of its rows.
+    pub with_no_data: bool,
+}
+
+/// `ROW FORMAT …`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowFormat {
+    /// The SerDe class, when one is named.
+    pub serde: Option<String>,
+    pub delimiter: Option<String>,
+    pub escape: Option<String>,
+    pub quote: Option<String>,
+    pub collection_delimiter: Option<String>,
+    pub map_key_delimiter: Option<String>,
+    pub line_delimiter: Option<String>,
+    pub null: Option<String>,
+}
+
+/// `CREATE [OR REPLACE] VIEW`.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    pub name: ObjectName,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
+    /// Column names given after the view's name.
+    pub columns: Vec<String>,
+    pub comment: Option<String>,
+    pub query: Box<ast::Query>,
+    /// The query as written.
+    pub text: String,
+}
+
+/// `CREATE DATABASE`.
+#[derive(Debug, Clone)]
+pub struct CreateDatabase {
+    pub name: ObjectName,
+    pub if_not_exists: bool,
+    pub comment: Option<String>,
+    pub location: Option<String>,
+    pub properties: BTreeMap<String, String>,
+}
+
+/// `INSERT INTO` and `INSERT OVERWRITE`.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    pub table: ObjectName,
+    /// The columns named; empty means all.
+    pub columns: Vec<String>,
+    pub overwrite: bool,
+    /// `PARTITION (k = v, d)`: keys with and without a value.
+    pub partition: Vec<(String, Option<ast::Expr>)>,
+    pub query: Box<ast::Query>,
+}
+
+/// Rows into files: `COPY … TO` and `UNLOAD`.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    pub query: Box<ast::Query>,
+    pub target: String,
+    /// In upper case.
+    pub format: Option<String>,
+    pub partitioned_by: Vec<String>,
+    /// Names in lower case.
+    pub options: BTreeMap<String, String>,
+    /// UNLOAD wants an empty target.
+    pub unload: bool,
+}
+
+/// `SHOW …`.
+#[derive(Debug, Clone)]
+pub enum Show {
+    Databases {
+        pattern: Option<String>,
+    },
+    Tables {
+        database: Option<String>,
+        pattern: Option<String>,
+    },
+    Views {
+        database: Option<String>,
+        pattern: Option<String>,
+    },
+    Columns(ObjectName),
+    CreateTable(ObjectName),
+    CreateView(ObjectName),
+    Functions {
+        pattern: Option<String>,
+    },
+    /// All settings, or one.
+    Settings(Option<String>),
+    Partitions(ObjectName),
+    TableProperties {
+        name: ObjectName,
+        key: Option<String>,
+    },
+    /// `SHOW STATS FOR t`.
+    Statistics(ObjectName),
+}
