@@ -187,7 +187,7 @@ impl Expr {
     /// A call of a scalar function, arguments coerced to the overload that fits.
     pub fn call_function(function: &'static ScalarFunction, arguments: Vec<Expr>) -> Result<Expr> {
         let types: Vec<DataType> = arguments.iter().map(Expr::data_type).collect();
-        let signature = (function.signature)(&types)?;
+        let signature = function.signature(&types, &constants(&arguments))?;
         if signature.arguments.len() != arguments.len() {
             return Err(wrong_arguments(function.name, function.doc.signature, &types));
         }

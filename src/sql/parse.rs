@@ -23,13 +23,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
 
 /// One statement of a text that was split before; positions in errors are those of the whole text.
 pub fn parse_statement(statement: &StatementText) -> Result<Statement> {
-    check_size(&statement.tokens)?;
-    let mut parser = Parser {
-        inner: SqlParser::new(&QueryDialect)
-            .with_recursion_limit(MAX_NESTING)
-            .with_tokens_with_locations(statement.tokens.clone()),
-        statement,
-    };
+    let mut parser = Parser::new(statement)?;
     let parsed = parser.statement()?;
     parser.expect_end()?;
     Ok(parsed)
@@ -41,6 +35,18 @@ pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
         [Statement::Query(query)] => Ok(query.clone()),
         _ => Err(Error::syntax("expected one query")),
     }
+}
+
+/// An expression alone, as in `DataFrame::filter("fare > 10")`.
+pub fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let statements = split_statements(text)?;
+    let [statement] = statements.as_slice() else {
+        return Err(Error::syntax("expected one expression"));
+    };
+    let mut parser = Parser::new(statement)?;
+    let expr = parser.expression()?;
+    parser.expect_end()?;
+    Ok(expr)
 }
 
 /// Reads one statement.
@@ -79,7 +85,17 @@ const FIRST_WORDS: &[&str] = &[
     "MSCK",
 ];
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(statement: &'a StatementText) -> Result<Self> {
+        check_size(&statement.tokens)?;
+        Ok(Self {
+            inner: SqlParser::new(&QueryDialect)
+                .with_recursion_limit(MAX_NESTING)
+                .with_tokens_with_locations(statement.tokens.clone()),
+            statement,
+        })
+    }
+
     /// One statement, from its first word.
     pub(super) fn statement(&mut self) -> Result<Statement> {
         let first = self.peek();
