@@ -3,7 +3,9 @@
 mod aggregate;
 mod collect;
 mod executor;
+mod explain;
 mod hash_join;
+mod meter;
 mod pipeline;
 mod planner;
 mod project;
@@ -14,6 +16,7 @@ mod unnest;
 mod window;
 
 pub use executor::run_pipelines;
+pub use explain::{explain, explain_analyze};
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};
 pub use query::{QueryStream, execute, run_into};
 pub use sort::{SortKey, sort};

@@ -125,8 +125,8 @@ impl RowGroupReader {
     fn open(&mut self, columns: &[usize]) -> Result<()> {
         let new: Vec<usize> = columns.iter().copied().filter(|&c| self.readers[c].is_none()).collect();
         for &column in &new {
-            let filtering = column >= self.request.output
-                || self.request.predicates.iter().any(|p| p.columns().contains(&column));
+            let filtering =
+                column >= self.request.output || self.request.predicates.iter().any(|p| p.columns().contains(&column));
             let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], filtering)?;
             reader.skip(self.position);
             self.readers[column] = Some(reader);

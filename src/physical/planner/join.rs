@@ -11,6 +11,16 @@ use std::sync::Arc;
 impl Planner<'_> {
     pub(super) fn plan_join(&mut self, node: &logical::Join, required: &Required) -> Result<Stream> {
         let build_left = self.builds_left(node);
+        let built = self
+            .estimator
+            .estimate(if build_left { &node.left } else { &node.right });
+        self.note(|| {
+            let side = if build_left { "left" } else { "right" };
+            format!(
+                "build {side}, broadcast: ~{:.0} rows of {:.0} bytes",
+                built.rows, built.row_bytes
+            )
+        });
         let (on, filter) = keys_and_filter(node, build_left);
         let (probe_plan, build_plan) = if build_left {
             (&node.right, &node.left)

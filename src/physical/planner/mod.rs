@@ -10,6 +10,8 @@ mod join;
 mod scan;
 
 use super::collect::{CollectSink, ResultSink};
+use super::explain::Meters;
+use super::meter::{Meter, MeteredSink, MeteredSource, NodeMeter};
 use super::pipeline::{Pipeline, Sink, Source, Transform};
 use super::project::{Filter, Limit, Pick, Project};
 use super::scan::{CollectedScan, MemoryScan, Sequential};
@@ -33,17 +35,21 @@ pub fn plan_query(plan: &LogicalPlan, context: &QueryContext, sender: SyncSender
 
 /// The pipelines whose last one gives the result, with the columns of `plan`'s schema in order, to `sink`.
 pub fn plan_into(plan: &LogicalPlan, context: &QueryContext, sink: Arc<dyn Sink>) -> Result<Vec<Pipeline>> {
-    let mut planner = Planner {
-        context,
-        pipelines: vec![],
-        ctes: HashMap::new(),
-        filters: vec![],
-        estimator: Estimator::default(),
-    };
-    let mut stream = planner.plan(plan, &plan.schema().ids().collect())?;
-    stream.arrange(plan.schema())?;
-    planner.finish(stream, sink);
+    let mut planner = Planner::new(context);
+    planner.plan_to_sink(plan, sink)?;
     Ok(planner.pipelines)
+}
+
+/// As [`plan_into`], with every node measured.
+pub fn plan_metered(
+    plan: &LogicalPlan,
+    context: &QueryContext,
+    sink: Arc<dyn Sink>,
+) -> Result<(Vec<Pipeline>, Meters)> {
+    let mut planner = Planner::new(context);
+    planner.meters = Some(Meters::new());
+    planner.plan_to_sink(plan, sink)?;
+    Ok((planner.pipelines, planner.meters.unwrap_or_default()))
 }
 
 /// The state of planning one query.
@@ -56,6 +62,10 @@ pub(super) struct Planner<'a> {
     /// Runtime filters of joins above, by the column they apply to.
     filters: Vec<(ColumnId, RuntimeFilter)>,
     estimator: Estimator,
+    /// Present when the nodes are measured; by address.
+    meters: Option<Meters>,
+    /// The nodes being planned, outermost first.
+    path: Vec<*const LogicalPlan>,
 }
 
 /// The rows of a node.
@@ -110,9 +120,60 @@ impl Stream {
 
 type Required = HashSet<ColumnId>;
 
-impl Planner<'_> {
-    /// Plans a node; the stream has at least the `required` columns of the node's schema, in any order.
+impl<'a> Planner<'a> {
+    fn new(context: &'a QueryContext) -> Self {
+        Self {
+            context,
+            pipelines: vec![],
+            ctes: HashMap::new(),
+            filters: vec![],
+            estimator: Estimator::default(),
+            meters: None,
+            path: vec![],
+        }
+    }
+
+    fn plan_to_sink(&mut self, plan: &LogicalPlan, sink: Arc<dyn Sink>) -> Result<()> {
+        let mut stream = self.plan(plan, &plan.schema().ids().collect())?;
+        stream.arrange(plan.schema())?;
+        self.finish(stream, sink);
+        Ok(())
+    }
+
+    /// Notes a decision about the node being planned, for EXPLAIN.
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        if let (Some(meters), Some(node)) = (&mut self.meters, self.path.last()) {
+            meters.entry(*node).or_default().notes.push(text());
+        }
+    }
+
+    /// The meter of the node being planned, when nodes are measured.
+    fn meter(&mut self) -> Option<&mut NodeMeter> {
+        let node = self.path.last()?;
+        Some(self.meters.as_mut()?.entry(*node).or_default())
+    }
+
+    /// Plans a node and, when nodes are measured, puts its meter behind it.
     pub(super) fn plan(&mut self, plan: &LogicalPlan, required: &Required) -> Result<Stream> {
+        self.path.push(plan);
+        let mut stream = self.plan_node(plan, required)?;
+        if let Some(meter) = self.meter().cloned() {
+            for branch in stream.branches.iter_mut().filter(|b| b.transforms.is_empty()) {
+                branch.source = Arc::new(MeteredSource {
+                    source: branch.source.clone(),
+                    work: meter.work.clone(),
+                });
+            }
+            let (ordered, schema) = (stream.ordered, stream.schema.clone());
+            stream.push("Meter", Arc::new(Meter(meter.output)), schema);
+            stream.ordered = ordered;
+        }
+        self.path.pop();
+        Ok(stream)
+    }
+
+    /// Plans a node; the stream has at least the `required` columns of the node's schema, in any order.
+    fn plan_node(&mut self, plan: &LogicalPlan, required: &Required) -> Result<Stream> {
         match plan {
             LogicalPlan::Scan(node) => self.plan_scan(node, required),
             LogicalPlan::Values(node) => plan_values(node),
@@ -141,6 +202,13 @@ impl Planner<'_> {
 
     /// Ends the stream's branches in `sink`.
     fn finish(&mut self, stream: Stream, sink: Arc<dyn Sink>) {
+        let sink: Arc<dyn Sink> = match self.meter() {
+            Some(meter) => Arc::new(MeteredSink {
+                sink,
+                work: meter.work.clone(),
+            }),
+            None => sink,
+        };
         let last = stream.branches.len().saturating_sub(1);
         for (i, branch) in stream.branches.into_iter().enumerate() {
             self.pipelines.push(Pipeline {
