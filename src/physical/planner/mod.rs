@@ -15,6 +15,7 @@ use super::meter::{Meter, MeteredSink, MeteredSource, NodeMeter};
 use super::pipeline::{Pipeline, Sink, Source, Transform};
 use super::project::{Filter, Limit, Pick, Project};
 use super::scan::{CollectedScan, MemoryScan, Sequential};
+use super::sort::sort;
 use super::unnest::Unnest;
 use super::window::{WindowSpec, window};
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ use crate::expression::{ExpressionList, PhysicalExpr, Predicate, RuntimeFilter};
 use crate::logical::statistics::Estimator;
 use crate::logical::{self, CteId, Expr, LogicalPlan};
 use crate::runtime::QueryContext;
-use crate::types::{ColumnId, Field, Schema};
+use crate::types::{ColumnId, DataType, Field, Schema};
 use crate::vector::{Batch, Column};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -311,8 +312,14 @@ impl<'a> Planner<'a> {
         let mut inner = required.clone();
         node.keys.iter().for_each(|k| k.expr.collect_columns(&mut inner));
         let stream = self.plan(&node.input, &inner)?;
-        let _ = stream;
-        Err(Error::unsupported("ORDER BY"))
+        let schema = stream.schema.clone();
+        let types: Vec<DataType> = schema.iter().map(|f| f.data_type.clone()).collect();
+        let keys = node.keys.iter().map(|k| Ok((k.expr.lower(&schema)?, k.descending, k.nulls_first)));
+        let (sink, source) = sort(&types, keys.collect::<Result<_>>()?, node.fetch, self.context)?;
+        self.finish(stream, sink);
+        let mut sorted = Stream::new("Sort", source, schema);
+        sorted.ordered = true;
+        Ok(sorted)
     }
 
     fn plan_window(&mut self, node: &logical::Window) -> Result<Stream> {
