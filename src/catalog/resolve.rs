@@ -20,7 +20,8 @@ use std::sync::{Arc, LazyLock};
 /// Files that a query names directly.
 #[derive(Debug, Clone)]
 pub struct FilesReference {
-    pub location: String,
+    /// One or more files, folders or patterns.
+    pub locations: Vec<String>,
     /// The format's name; told by the files' names when `None`.
     pub format: Option<String>,
     pub options: Options,
@@ -80,13 +81,13 @@ pub fn resolve_table(definition: &TableDefinition, threads: usize) -> Result<Tab
 /// # Errors
 /// When there are none, they cannot be read, or have columns whose types do not meet.
 pub fn resolve_files(reference: &FilesReference, threads: usize) -> Result<Table> {
-    let location = Location::parse(&reference.location)?;
-    let files = list_table(&location)?;
+    let mut files = vec![];
+    for location in &reference.locations {
+        files.extend(list_table(&Location::parse(location)?)?);
+    }
+    let shown = reference.locations.join(", ");
     let Some(first) = files.first() else {
-        return Err(Error::storage(format!(
-            "there are no files in \"{}\"",
-            reference.location
-        )));
+        return Err(Error::storage(format!("there are no files in \"{shown}\"")));
     };
     let entry = match &reference.format {
         Some(name) => find_format(name)?,
@@ -109,7 +110,7 @@ pub fn resolve_files(reference: &FilesReference, threads: usize) -> Result<Table
     };
     let name = TableName {
         database: None,
-        name: reference.location.as_str().into(),
+        name: shown.into(),
     };
     assemble(name, columns, partitions.clone(), format, files, infos, values)
 }

@@ -1,1 +1,297 @@
-//! session
+//! Sessions: text in, results out. Here parsing, binding, optimizing and running meet, and statements that are no queries
+//! are carried out.
+
+mod column;
+mod dataframe;
+mod ddl;
+mod describe;
+mod relations;
+mod result;
+mod write;
+
+pub use column::{
+    Column, WindowSpec, avg, call, case, col, count, count_all, count_distinct, dense_rank, expr, lag, lead, lit, max,
+    min, rank, row_number, sum, when, window_function,
+};
+pub use dataframe::{DataFrame, GroupedData, WriteOptions};
+pub use result::{Rows, StatementResult};
+
+use crate::catalog::{Catalog, DEFAULT_DATABASE};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::logical::{Expr, LogicalPlan};
+use crate::optimizer;
+use crate::physical::{self, QueryStream};
+use crate::runtime::{MemoryArbiter, QueryContext};
+use crate::sql::{self, Statement, StatementText};
+use parking_lot::RwLock;
+use relations::Relations;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Stack of the threads that parse, bind and optimize: what nests deeply in the text nests deeply in the plan.
+const STACK: usize = 512 << 20;
+
+/// A connection to a warehouse: settings, the current database, prepared statements. Cheap to clone; clones are the same
+/// session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    catalog: Catalog,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    config: Arc<Config>,
+    memory: Arc<MemoryArbiter>,
+    database: String,
+    /// What CREATE makes ends with the session and replaces what has its name.
+    temporary_ddl: bool,
+    prepared: HashMap<String, Statement>,
+    /// The query that runs now or ran last, for cancelling and progress.
+    running: Option<QueryContext>,
+}
+
+impl Session {
+    /// A session over the catalog in the folder `warehouse`, which is made when something is first remembered there.
+    ///
+    /// # Errors
+    /// When `warehouse` is no local folder.
+    pub fn new(config: Config, warehouse: &str) -> Result<Self> {
+        let state = State {
+            memory: MemoryArbiter::new(config.memory_limit),
+            config: Arc::new(config),
+            database: DEFAULT_DATABASE.into(),
+            temporary_ddl: false,
+            prepared: HashMap::new(),
+            running: None,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                catalog: Catalog::new(warehouse)?,
+                state: RwLock::new(state),
+            }),
+        })
+    }
+
+    /// Runs the statements of a text one after another, each when the iterator comes to it. After an error it ends.
+    pub fn execute<'a>(&'a self, text: &str) -> Result<impl Iterator<Item = Result<StatementResult>> + use<'a>> {
+        let mut statements = sql::split_statements(text)?.into_iter();
+        let mut failed = false;
+        Ok(std::iter::from_fn(move || {
+            let statement = statements.next().filter(|_| !failed)?;
+            let result = self.run(&statement);
+            failed = result.is_err();
+            Some(result)
+        }))
+    }
+
+    /// Runs one statement of a text that was split before.
+    pub fn run(&self, statement: &StatementText) -> Result<StatementResult> {
+        on_big_stack(|| self.statement(&sql::parse_statement(statement)?, &[]))
+    }
+
+    /// A DataFrame over the rows of a query. It is bound now and read when an action asks for it.
+    ///
+    /// # Errors
+    /// When the text is not one query, or does not bind.
+    pub fn sql(&self, text: &str) -> Result<DataFrame> {
+        let plan = on_big_stack(|| match sql::parse(text)?.as_slice() {
+            [Statement::Query(query)] => self.bind(query, &[]),
+            [_] => Err(Error::plan("a DataFrame is made from a query").with_hint("run other statements with execute")),
+            other => Err(Error::plan(format!(
+                "expected one query, found {} statements",
+                other.len()
+            ))),
+        })?;
+        Ok(DataFrame::new(self.clone(), plan))
+    }
+
+    /// The way of a query, in one line.
+    fn query(&self, query: &sqlparser::ast::Query, parameters: &[Expr]) -> Result<QueryStream> {
+        self.bind(query, parameters)
+            .and_then(|plan| self.optimize(plan))
+            .and_then(|plan| self.start(&plan))
+    }
+
+    /// Text's tree → plan: lists files and reads footers of what it mentions, then binds without further IO.
+    fn bind(&self, query: &sqlparser::ast::Query, parameters: &[Expr]) -> Result<LogicalPlan> {
+        let relations = Relations::resolve(self, sql::query_references(query)?)?;
+        relations.with_context(self, parameters, |context| sql::bind_query(query, context))
+    }
+
+    fn optimize(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        optimizer::optimize(plan, &self.config())
+    }
+
+    fn start(&self, plan: &LogicalPlan) -> Result<QueryStream> {
+        physical::execute(plan, &self.new_context())
+    }
+
+    /// Every kind of statement.
+    fn statement(&self, statement: &Statement, parameters: &[Expr]) -> Result<StatementResult> {
+        match statement {
+            Statement::Query(query) => Ok(StatementResult::Rows(self.query(query, parameters)?.into())),
+            Statement::Explain(explain) => self.explain(explain, parameters),
+            Statement::CreateTable(table) => match &table.query {
+                Some(query) => self.create_table_as(table, query, parameters),
+                None => self.create_table(table),
+            },
+            Statement::CreateView(view) => self.create_view(view),
+            Statement::CreateDatabase(database) => self.create_database(database),
+            Statement::Insert(insert) => self.insert(insert, parameters),
+            Statement::Copy(copy) => self.copy(copy, parameters),
+            Statement::DropTable { name, if_exists } => self.drop_object(name, *if_exists, "table"),
+            Statement::DropView { name, if_exists } => self.drop_object(name, *if_exists, "view"),
+            Statement::DropDatabase {
+                name,
+                if_exists,
+                cascade,
+            } => self.drop_database(&name.name, *if_exists, *cascade),
+            Statement::Use(name) => self.use_database(&name.name),
+            Statement::Show(show) => self.show(show),
+            Statement::Describe { name, extended } => self.describe(name, *extended),
+            Statement::DescribeQuery(query) => self.describe_query(query, parameters),
+            Statement::Set { name, value } => self.set(name, value),
+            Statement::Reset(name) => self.reset(name.as_deref()),
+            Statement::Prepare { name, statement } => self.prepare(name, statement),
+            Statement::Execute { name, parameters } => self.execute_prepared(name, parameters),
+            Statement::Deallocate(name) => self.deallocate(name),
+            Statement::RepairTable(name) => self.repair(name),
+        }
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.shared.catalog
+    }
+
+    /// The settings as of now.
+    pub fn config(&self) -> Arc<Config> {
+        self.shared.state.read().config.clone()
+    }
+
+    /// The database in which unqualified names are looked up.
+    pub fn database(&self) -> String {
+        self.shared.state.read().database.clone()
+    }
+
+    /// Whether what CREATE makes ends with the session and replaces what has its name: for files that prepare a session.
+    pub fn set_temporary_ddl(&self, temporary: bool) {
+        self.shared.state.write().temporary_ddl = temporary;
+    }
+
+    fn temporary_ddl(&self) -> bool {
+        self.shared.state.read().temporary_ddl
+    }
+
+    /// The query that runs now or ran last: its counters, and the way to cancel it.
+    pub fn running(&self) -> Option<QueryContext> {
+        self.shared.state.read().running.clone()
+    }
+
+    /// Stops the running query, if any.
+    pub fn cancel(&self) {
+        if let Some(running) = self.running() {
+            running.cancel.cancel();
+        }
+    }
+
+    /// Surroundings for one more query.
+    fn new_context(&self) -> QueryContext {
+        let mut state = self.shared.state.write();
+        let context = QueryContext::new(state.config.clone(), state.memory.clone());
+        state.running = Some(context.clone());
+        context
+    }
+
+    /// `SET name = value`.
+    pub fn set(&self, name: &str, value: &str) -> Result<StatementResult> {
+        let mut state = self.shared.state.write();
+        let mut config = state.config.as_ref().clone();
+        config.set(name, value)?;
+        state.change_config(config);
+        Ok(StatementResult::done("SET"))
+    }
+
+    fn reset(&self, name: Option<&str>) -> Result<StatementResult> {
+        let mut state = self.shared.state.write();
+        let mut config = Config::default();
+        if let Some(name) = name {
+            let default = config.get(name)?;
+            config = state.config.as_ref().clone();
+            config.set(name, &default)?;
+        }
+        state.change_config(config);
+        Ok(StatementResult::done("RESET"))
+    }
+
+    /// `USE database`.
+    pub fn use_database(&self, name: &str) -> Result<StatementResult> {
+        self.catalog().require_database(name)?;
+        self.shared.state.write().database = name.to_string();
+        Ok(StatementResult::done("USE"))
+    }
+
+    fn prepare(&self, name: &str, statement: &Statement) -> Result<StatementResult> {
+        self.shared
+            .state
+            .write()
+            .prepared
+            .insert(name.to_string(), statement.clone());
+        Ok(StatementResult::done("PREPARE"))
+    }
+
+    fn execute_prepared(&self, name: &str, parameters: &[sqlparser::ast::Expr]) -> Result<StatementResult> {
+        let statement = {
+            let state = self.shared.state.read();
+            let known = state.prepared.keys().map(String::as_str);
+            let unknown =
+                || Error::plan(format!("there is no prepared statement \"{name}\"")).with_nearest(name, known);
+            state.prepared.get(name).cloned().ok_or_else(unknown)?
+        };
+        let relations = Relations::default();
+        let bind = |e| relations.with_context(self, &[], |context| sql::bind_constant(e, context));
+        let parameters = parameters.iter().map(bind).collect::<Result<Vec<_>>>()?;
+        self.statement(&statement, &parameters)
+    }
+
+    fn deallocate(&self, name: &str) -> Result<StatementResult> {
+        match self.shared.state.write().prepared.remove(name) {
+            Some(_) => Ok(StatementResult::done("DEALLOCATE")),
+            None => Err(Error::plan(format!("there is no prepared statement \"{name}\""))),
+        }
+    }
+}
+
+impl State {
+    fn change_config(&mut self, config: Config) {
+        if config.memory_limit != self.config.memory_limit {
+            self.memory = MemoryArbiter::new(config.memory_limit);
+        }
+        self.config = Arc::new(config);
+    }
+}
+
+/// Runs `f` on a thread with a stack for plans of any depth; a panic in it becomes an internal error.
+fn on_big_stack<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("statement".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, f);
+        match thread {
+            Ok(thread) => crate::runtime::join_worker(thread),
+            Err(e) => Err(Error::resources(format!(
+                "a thread for the statement cannot be started: {e}"
+            ))),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

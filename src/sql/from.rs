@@ -451,7 +451,7 @@ fn qualified(plan: LogicalPlan, qualifier: &str, names: &[Arc<str>]) -> Result<S
 }
 
 /// `zones` for `dir/zones.csv`: the name under which columns of a file are found.
-fn file_stem(location: &str) -> String {
+pub fn file_stem(location: &str) -> String {
     let name = location.trim_end_matches('/').rsplit('/').next().unwrap_or(location);
     name.split(['.', '*']).next().unwrap_or(name).to_lowercase()
 }

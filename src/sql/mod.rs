@@ -23,6 +23,7 @@ mod tokens;
 mod window;
 
 pub use bind::{BindContext, bind_constant, bind_expression, bind_query};
+pub use from::file_stem;
 pub use parse::{parse, parse_expression, parse_query, parse_statement};
 pub use reference::{Relation, TableReference, View, query_references, table_references};
 pub use statement::*;

@@ -21,7 +21,7 @@ fn ints(values: &[i64]) -> ArrayRef {
 fn ad_hoc(location: &str) -> Result<Table> {
     resolve_files(
         &FilesReference {
-            location: location.into(),
+            locations: vec![location.into()],
             format: None,
             options: Options::default(),
         },

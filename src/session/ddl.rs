@@ -1,0 +1,408 @@
+//! CREATE, DROP, and SHOW CREATE TABLE: the way from a statement to what the catalog remembers, and back.
+
+use super::{Session, StatementResult};
+use crate::catalog::{
+    CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, TableDefinition, ViewDefinition, hive_type_name,
+};
+use crate::error::{Error, Result};
+use crate::format::{FormatEntry, Options, find_format, format_of_file};
+use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
+use crate::storage::{Location, absolute_path, exists, list};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Table properties that only describe, or that writing a table looks at: name and what it is about. Others are kept when
+/// they have a dot in their name, as those of other engines do.
+const PROPERTIES: &[&str] = &[
+    "classification",
+    "comment",
+    "has_encrypted_data",
+    "bucketing_format",
+    "bucketing_version",
+    "typeofdata",
+    "created_by",
+    "write_compression",
+    "parquet_compression",
+    "compression",
+    "compression_level",
+    "row_group_size",
+];
+
+impl Session {
+    /// The database and name that a statement means.
+    pub(super) fn qualified(&self, name: &ObjectName) -> (String, String) {
+        (
+            name.database.clone().unwrap_or_else(|| self.database()),
+            name.name.clone(),
+        )
+    }
+
+    pub(super) fn create_database(&self, statement: &CreateDatabase) -> Result<StatementResult> {
+        let name = statement.name.name.clone();
+        let done = Ok(StatementResult::done("CREATE DATABASE"));
+        if self.catalog().database(&name)?.is_some() && (statement.if_not_exists || self.temporary_ddl()) {
+            return done;
+        }
+        let database = DatabaseDefinition {
+            name,
+            comment: statement.comment.clone(),
+            location: statement.location.as_deref().map(absolute_path).transpose()?,
+            properties: statement.properties.clone(),
+        };
+        self.catalog()
+            .create_database(database, self.temporary_ddl())
+            .map_err(|e| e.with_span(statement.name.span))?;
+        done
+    }
+
+    pub(super) fn drop_database(&self, name: &str, if_exists: bool, cascade: bool) -> Result<StatementResult> {
+        if if_exists && self.catalog().database(name)?.is_none() {
+            return Ok(StatementResult::done("DROP DATABASE"));
+        }
+        self.catalog().require_database(name)?;
+        let objects = self.catalog().objects(name)?;
+        if !objects.is_empty() && !cascade {
+            let names: Vec<&str> = objects.iter().take(5).map(CatalogObject::name).collect();
+            return Err(
+                Error::plan(format!("database \"{name}\" is not empty, it has {}", names.join(", ")))
+                    .with_hint("DROP DATABASE … CASCADE drops its tables and views, too"),
+            );
+        }
+        for object in &objects {
+            self.drop_definition(object)?;
+        }
+        self.catalog().drop_database(name)?;
+        if self.database() == name {
+            self.use_database(crate::catalog::DEFAULT_DATABASE)?;
+        }
+        Ok(StatementResult::done("DROP DATABASE"))
+    }
+
+    pub(super) fn create_view(&self, statement: &CreateView) -> Result<StatementResult> {
+        let (database, name) = self.qualified(&statement.name);
+        let done = Ok(StatementResult::done("CREATE VIEW"));
+        if statement.if_not_exists && self.catalog().object(&database, &name)?.is_some() {
+            return done;
+        }
+        // Bound once so that a view that cannot work is not made.
+        let plan = self.bind(&statement.query, &[])?;
+        let columns = &statement.columns;
+        if !columns.is_empty() && columns.len() != plan.schema().len() {
+            return Err(Error::plan(format!(
+                "view \"{name}\" names {} columns, its query has {}",
+                columns.len(),
+                plan.schema().len()
+            ))
+            .with_span(statement.name.span));
+        }
+        let shown: Vec<&str> = match columns.is_empty() {
+            true => plan.schema().iter().map(|f| f.name.as_ref()).collect(),
+            false => columns.iter().map(String::as_str).collect(),
+        };
+        unique(&shown, &format!("view \"{name}\""))?;
+        let view = ViewDefinition {
+            database,
+            name,
+            query: statement.text.clone(),
+            current_database: self.database(),
+            columns: columns.clone(),
+            comment: statement.comment.clone(),
+        };
+        let if_exists = match statement.or_replace || self.temporary_ddl() {
+            true => IfExists::Replace,
+            false => IfExists::Error,
+        };
+        let created = self
+            .catalog()
+            .create(CatalogObject::View(view), if_exists, self.temporary_ddl());
+        created.map_err(|e| e.with_span(statement.name.span))?;
+        done
+    }
+
+    pub(super) fn create_table(&self, statement: &CreateTable) -> Result<StatementResult> {
+        let definition = self.table_definition(statement)?;
+        if statement.if_not_exists && self.catalog().object(&definition.database, &definition.name)?.is_some() {
+            return Ok(StatementResult::done("CREATE TABLE"));
+        }
+        if definition.columns.is_empty() && !definition.external {
+            return Err(Error::plan(format!("table \"{}\" has no columns", definition.name))
+                .with_hint("declare them, or make an EXTERNAL table with a LOCATION whose files tell"));
+        }
+        self.register(definition, statement)?;
+        Ok(StatementResult::done("CREATE TABLE"))
+    }
+
+    /// Remembers a table.
+    pub(super) fn register(&self, definition: TableDefinition, statement: &CreateTable) -> Result<()> {
+        definition.check_columns()?;
+        let temporary = self.temporary_ddl();
+        let if_exists = if temporary { IfExists::Replace } else { IfExists::Error };
+        let created = self
+            .catalog()
+            .create(CatalogObject::Table(definition), if_exists, temporary);
+        created.map_err(|e| match &statement.name {
+            Some(name) => e.with_span(name.span),
+            None => e,
+        })
+    }
+
+    /// What CREATE TABLE says, with everything it leaves out filled in.
+    pub(super) fn table_definition(&self, statement: &CreateTable) -> Result<TableDefinition> {
+        let name = statement
+            .name
+            .as_ref()
+            .ok_or_else(|| Error::internal("CREATE TABLE without a name"))?;
+        let (database, table) = self.qualified(name);
+        self.catalog()
+            .require_database(&database)
+            .map_err(|e| e.with_span(name.span))?;
+        if statement.external && statement.location.is_none() {
+            return Err(Error::plan(format!("external table \"{table}\" needs a LOCATION")).with_span(name.span));
+        }
+        let location = match &statement.location {
+            Some(location) => absolute_path(location.trim_end_matches('/'))?,
+            None => self.catalog().managed_location(&database, &table)?,
+        };
+        let entry = self.table_format(statement, &location)?;
+        let (options, properties) = split_properties(entry, statement)?;
+        let columns = |list: &[sql::ColumnDefinition]| -> Vec<ColumnDefinition> {
+            let typed = list.iter().filter_map(|c| Some((c, c.data_type.as_ref()?)));
+            typed
+                .map(|(c, t)| ColumnDefinition::new(c.name.to_lowercase(), t, c.comment.clone()))
+                .collect()
+        };
+        if statement.query.is_none()
+            && let Some(untyped) = statement.partitioned_by.iter().find(|c| c.data_type.is_none())
+        {
+            return Err(
+                Error::plan(format!("partition column \"{}\" needs a type", untyped.name)).with_span(untyped.span),
+            );
+        }
+        let definition = TableDefinition {
+            external: statement.external || statement.location.is_some(),
+            format: entry.name().to_string(),
+            options,
+            location,
+            columns: columns(&statement.columns),
+            partitioned_by: columns(&statement.partitioned_by),
+            comment: statement.comment.clone().or_else(|| properties.get("comment").cloned()),
+            properties,
+            database,
+            name: table,
+        };
+        definition.check_columns()?;
+        Ok(definition)
+    }
+
+    /// The format: as named, or by the SerDe; without both Hive's TEXTFILE for files that are there, unless they are to
+    /// tell the columns, then what their names say; PARQUET for tables of ours.
+    fn table_format(&self, statement: &CreateTable, location: &str) -> Result<&'static FormatEntry> {
+        let serde = statement
+            .row_format
+            .as_ref()
+            .and_then(|r| r.serde.as_deref())
+            .unwrap_or_default();
+        if serde.to_lowercase().contains("opencsv") {
+            return find_format("OPENCSV");
+        }
+        if let Some(format) = &statement.format {
+            return find_format(format);
+        }
+        if !serde.is_empty() {
+            return Err(Error::unsupported(format!("SERDE '{serde}'")));
+        }
+        if statement.row_format.is_some() {
+            return find_format("TEXTFILE");
+        }
+        let existing = statement.query.is_none() && statement.location.is_some();
+        match existing {
+            true if statement.columns.is_empty() => match list(&Location::parse(location)?)?.first() {
+                Some(file) => format_of_file(&file.location),
+                None => Err(Error::plan(format!(
+                    "\"{location}\" has no files that tell format and columns"
+                ))),
+            },
+            true => find_format("TEXTFILE"),
+            false => find_format("PARQUET"),
+        }
+    }
+
+    pub(super) fn drop_object(&self, name: &ObjectName, if_exists: bool, kind: &str) -> Result<StatementResult> {
+        let (database, object) = self.qualified(name);
+        let done = Ok(StatementResult::done(format!("DROP {}", kind.to_uppercase())));
+        let found = match self.catalog().object(&database, &object)? {
+            Some(found) => found,
+            None if if_exists => return done,
+            None => return Err(self.catalog().unknown(&database, &object).with_span(name.span)),
+        };
+        if found.kind() != kind {
+            return Err(Error::plan(format!("\"{object}\" is a {}, not a {kind}", found.kind()))
+                .with_span(name.span)
+                .with_hint(format!("DROP {} drops it", found.kind().to_uppercase())));
+        }
+        self.drop_definition(&found)?;
+        done
+    }
+
+    /// Forgets an object; the files of a managed table go with it.
+    fn drop_definition(&self, object: &CatalogObject) -> Result<()> {
+        self.catalog().drop(object.database(), object.name())?;
+        if let CatalogObject::Table(table) = object
+            && !table.external
+        {
+            let location = Location::parse(&table.location)?;
+            if exists(&location)? {
+                let path = location.local_path()?;
+                std::fs::remove_dir_all(&path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
+                crate::storage::forget_open_files(&table.location);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// When a name occurs twice, without regard to case.
+pub(super) fn unique(names: &[&str], what: &str) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    match names.iter().find(|n| !seen.insert(n.to_lowercase())) {
+        None => Ok(()),
+        Some(name) => Err(
+            Error::plan(format!("column \"{name}\" occurs more than once in {what}"))
+                .with_hint("give the columns different names with AS"),
+        ),
+    }
+}
+
+/// Options of the format under its own names, and the other properties.
+fn split_properties(
+    entry: &FormatEntry,
+    statement: &CreateTable,
+) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>)> {
+    let (mut options, mut properties) = (BTreeMap::new(), BTreeMap::new());
+    let canonical = |name: &str| {
+        let names = entry
+            .options
+            .iter()
+            .find(|names| names.contains(&name.to_lowercase().as_str()));
+        names.and_then(|names| names.first().copied())
+    };
+    for (name, value) in &statement.properties {
+        let lower = name.to_lowercase();
+        match canonical(name) {
+            // Hive writes field.delim beside serialization.format, which only repeats it.
+            Some(option) if lower == "serialization.format" && options.contains_key(option) => {}
+            Some(option) => {
+                options.insert(option.to_string(), value.clone());
+            }
+            None if lower == "serialization.format" => {}
+            None => {
+                check_property(&lower, value, statement)?;
+                properties.insert(lower, value.clone());
+            }
+        }
+    }
+    if let Some(row) = &statement.row_format {
+        let given = [
+            ("delimiter", &row.delimiter),
+            ("escape", &row.escape),
+            ("quote", &row.quote),
+            ("null", &row.null),
+        ];
+        for (name, value) in given {
+            let Some(value) = value else { continue };
+            if canonical(name).is_none() {
+                return Err(Error::plan(format!("format {} has no option \"{name}\"", entry.name())));
+            }
+            options.insert(name.to_string(), value.clone());
+        }
+        if let Some(line) = row.line_delimiter.as_deref().filter(|line| *line != "\n") {
+            return Err(Error::unsupported(format!(
+                "LINES TERMINATED BY '{}'",
+                line.escape_debug()
+            )));
+        }
+    }
+    // Tells at once what is wrong with an option.
+    entry.create(&Options::new(options.iter().map(|(k, v)| (k, v.clone()))))?;
+    Ok((options, properties))
+}
+
+fn check_property(name: &str, value: &str, statement: &CreateTable) -> Result<()> {
+    let on = value.eq_ignore_ascii_case("true");
+    if (name == "projection.enabled" || name == "partition_projection_enabled") && on {
+        return Err(Error::unsupported("partition projection"));
+    }
+    if name == "transactional" && on {
+        return Err(Error::unsupported("transactional tables"));
+    }
+    // WITH (…) of a CTAS is a closed list; TBLPROPERTIES of other tables may say anything.
+    if statement.query.is_none() || PROPERTIES.contains(&name) || name.contains('.') {
+        return Ok(());
+    }
+    Err(Error::plan(format!("there is no table property \"{name}\"")).with_nearest(name, PROPERTIES.iter().copied()))
+}
+
+/// The statement that makes the table again.
+pub(super) fn create_statement(table: &TableDefinition) -> String {
+    let mut out = String::new();
+    let external = if table.external { "EXTERNAL " } else { "" };
+    let _ = write!(out, "CREATE {external}TABLE `{}`.`{}`", table.database, table.name);
+    let column = |c: &ColumnDefinition| {
+        let comment = c
+            .comment
+            .as_deref()
+            .map(|t| format!(" COMMENT {}", quote(t)))
+            .unwrap_or_default();
+        let shown = c
+            .data_type()
+            .map_or_else(|_| c.type_text.clone(), |t| hive_type_name(&t));
+        format!("  `{}` {shown}{comment}", c.name)
+    };
+    let list = |columns: &[ColumnDefinition]| columns.iter().map(column).collect::<Vec<_>>().join(",\n");
+    if !table.columns.is_empty() {
+        let _ = write!(out, " (\n{}\n)", list(&table.columns));
+    }
+    if let Some(comment) = &table.comment {
+        let _ = write!(out, "\nCOMMENT {}", quote(comment));
+    }
+    if !table.partitioned_by.is_empty() {
+        let _ = write!(out, "\nPARTITIONED BY (\n{}\n)", list(&table.partitioned_by));
+    }
+    let mut properties: Vec<(&String, &String)> = table.properties.iter().filter(|(k, _)| *k != "comment").collect();
+    match table.format.as_str() {
+        "OPENCSV" => {
+            out.push_str("\nROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'");
+            out.push_str("\nSTORED AS TEXTFILE");
+        }
+        format => {
+            let _ = write!(out, "\nSTORED AS {format}");
+        }
+    }
+    if table.external {
+        let _ = write!(out, "\nLOCATION {}", quote(&table.location));
+    }
+    properties.extend(&table.options);
+    if !properties.is_empty() {
+        let pair = |(k, v): (&String, &String)| format!("  {} = {}", quote(k), quote(v));
+        let pairs: Vec<String> = properties.into_iter().map(pair).collect();
+        let _ = write!(out, "\nTBLPROPERTIES (\n{}\n)", pairs.join(",\n"));
+    }
+    out
+}
+
+/// A string literal; control characters as Hive writes them.
+fn quote(text: &str) -> String {
+    let mut out = String::from("'");
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\{:03o}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
+}

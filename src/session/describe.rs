@@ -1,0 +1,360 @@
+//! Statements that tell: SHOW, DESCRIBE, EXPLAIN, MSCK REPAIR TABLE.
+
+use super::ddl::create_statement;
+use super::{Session, StatementResult};
+use crate::catalog::{
+    CatalogObject, INFORMATION_SCHEMA, NULL_PARTITION, TableDefinition, TableSource, hive_type_name,
+    information_tables, partition_folder, partition_keys, resolve_table,
+};
+use crate::config::SETTINGS;
+use crate::error::{Error, Result};
+use crate::functions;
+use crate::logical::Expr;
+use crate::physical;
+use crate::sql::{Explain, ObjectName, Relation, Show, Statement, TableReference};
+use crate::types::type_name;
+use regex::RegexBuilder;
+use std::collections::BTreeSet;
+
+/// A cell of a row of text.
+fn cell(text: impl Into<String>) -> Option<String> {
+    Some(text.into())
+}
+
+impl Session {
+    pub(super) fn show(&self, show: &Show) -> Result<StatementResult> {
+        match show {
+            Show::Databases { pattern } => {
+                let all = self.catalog().databases()?;
+                names("database_name", all.into_iter().map(|d| d.name), pattern.as_deref())
+            }
+            Show::Tables { database, pattern } => {
+                self.show_objects(database.as_deref(), pattern.as_deref(), "tab_name", false)
+            }
+            Show::Views { database, pattern } => {
+                self.show_objects(database.as_deref(), pattern.as_deref(), "views", true)
+            }
+            Show::Columns(name) => {
+                let columns = self.columns_of_name(name)?;
+                names("field", columns.into_iter().map(|(name, _, _)| name), None)
+            }
+            Show::CreateTable(name) => match self.require(name)? {
+                CatalogObject::Table(table) => StatementResult::lines("createtab_stmt", &create_statement(&table)),
+                CatalogObject::View(_) => Err(Error::plan(format!("\"{}\" is a view", name.name))
+                    .with_span(name.span)
+                    .with_hint("SHOW CREATE VIEW shows it")),
+            },
+            Show::CreateView(name) => match self.require(name)? {
+                CatalogObject::View(view) => {
+                    let columns = match view.columns.is_empty() {
+                        true => String::new(),
+                        false => format!(" (\"{}\")", view.columns.join("\", \"")),
+                    };
+                    let text = format!(
+                        "CREATE VIEW \"{}\".\"{}\"{columns} AS\n{}",
+                        view.database, view.name, view.query
+                    );
+                    StatementResult::lines("Create View", &text)
+                }
+                CatalogObject::Table(_) => Err(Error::plan(format!("\"{}\" is a table", name.name))
+                    .with_span(name.span)
+                    .with_hint("SHOW CREATE TABLE shows it")),
+            },
+            Show::Functions { pattern } => {
+                let fits = matcher(pattern.as_deref())?;
+                let all = functions::all_names()?.into_iter().filter(|(name, _)| fits(name));
+                let rows = all.map(|(name, signature)| vec![cell(name), cell(signature)]).collect();
+                StatementResult::text(&["function", "signature"], rows)
+            }
+            Show::Settings(None) => {
+                let config = self.config();
+                let row = |s: &crate::config::Setting| vec![cell(s.name), cell((s.get)(&config)), cell(s.doc)];
+                StatementResult::text(&["name", "value", "description"], SETTINGS.iter().map(row).collect())
+            }
+            Show::Settings(Some(name)) => {
+                let value = self.config().get(name)?;
+                StatementResult::text(&[name], vec![vec![cell(value)]])
+            }
+            Show::Partitions(name) => self.show_partitions(name),
+            Show::TableProperties { name, key } => {
+                let table = self.require_table(name)?;
+                let wanted = |k: &str| key.as_deref().is_none_or(|key| key.eq_ignore_ascii_case(k));
+                let all = table.properties.iter().chain(&table.options).filter(|(k, _)| wanted(k));
+                let rows = all.map(|(k, v)| vec![cell(k), cell(v)]).collect();
+                StatementResult::text(&["prpt_name", "prpt_value"], rows)
+            }
+            Show::Statistics(name) => self.show_statistics(name),
+        }
+    }
+
+    fn show_objects(
+        &self,
+        database: Option<&str>,
+        pattern: Option<&str>,
+        column: &str,
+        only_views: bool,
+    ) -> Result<StatementResult> {
+        let database = database.map_or_else(|| self.database(), str::to_string);
+        self.catalog().require_database(&database)?;
+        let objects = self.catalog().objects(&database)?;
+        let wanted = objects.into_iter().filter(|o| !only_views || o.kind() == "view");
+        let mut all: Vec<String> = wanted.map(|o| o.name().to_string()).collect();
+        if database == INFORMATION_SCHEMA && !only_views {
+            all.extend(information_tables().map(str::to_string));
+        }
+        names(column, all.into_iter(), pattern)
+    }
+
+    /// The table or view that a statement names.
+    pub(super) fn require(&self, name: &ObjectName) -> Result<CatalogObject> {
+        let (database, object) = self.qualified(name);
+        self.catalog()
+            .require_object(&database, &object)
+            .map_err(|e| e.with_span(name.span))
+    }
+
+    /// The table that a statement names.
+    pub(super) fn require_table(&self, name: &ObjectName) -> Result<TableDefinition> {
+        match self.require(name)? {
+            CatalogObject::Table(table) => Ok(table),
+            CatalogObject::View(_) => {
+                Err(Error::plan(format!("\"{}\" is a view, not a table", name.name)).with_span(name.span))
+            }
+        }
+    }
+
+    /// Name, type and comment of each column.
+    fn columns_of_name(&self, name: &ObjectName) -> Result<Vec<(String, String, String)>> {
+        let (database, object) = self.qualified(name);
+        if database == INFORMATION_SCHEMA {
+            let reference = TableReference::Named {
+                catalog: None,
+                database: Some(database),
+                name: object,
+                span: name.span,
+            };
+            let Relation::Table(table) = self.relation(&reference)? else {
+                return Err(Error::internal("information_schema has tables only"));
+            };
+            let row =
+                |c: &crate::catalog::TableColumn| (c.name.to_string(), hive_type_name(&c.data_type), String::new());
+            return Ok(table.columns.iter().map(row).collect());
+        }
+        let object = self.require(name)?;
+        let comments: Vec<(String, String)> = match &object {
+            CatalogObject::Table(table) => {
+                let all = table.columns.iter().chain(&table.partitioned_by);
+                all.filter_map(|c| Some((c.name.clone(), c.comment.clone()?))).collect()
+            }
+            CatalogObject::View(_) => vec![],
+        };
+        let columns = self.columns_of(&object)?.into_iter().map(|(name, data_type)| {
+            let comment = comments.iter().find(|(n, _)| *n == name).map(|(_, c)| c.clone());
+            (name, hive_type_name(&data_type), comment.unwrap_or_default())
+        });
+        Ok(columns.collect())
+    }
+
+    pub(super) fn describe(&self, name: &ObjectName, extended: bool) -> Result<StatementResult> {
+        let row = |(a, b, c): (String, String, String)| vec![Some(a), Some(b), Some(c)];
+        let line = |a: &str, b: &str, c: &str| row((a.into(), b.into(), c.into()));
+        let mut rows: Vec<_> = self.columns_of_name(name)?.into_iter().map(row).collect();
+        let (database, object) = self.qualified(name);
+        if let Some(CatalogObject::Table(table)) = self.catalog().object(&database, &object)? {
+            if !table.partitioned_by.is_empty() {
+                rows.push(line("", "", ""));
+                rows.push(line("# Partition Information", "", ""));
+                rows.push(line("# col_name", "data_type", "comment"));
+                for c in &table.partitioned_by {
+                    let t = c
+                        .data_type()
+                        .map_or_else(|_| c.type_text.clone(), |t| hive_type_name(&t));
+                    rows.push(line(&c.name, &t, c.comment.as_deref().unwrap_or_default()));
+                }
+            }
+            if extended {
+                rows.push(line("", "", ""));
+                rows.push(line("# Detailed Table Information", "", ""));
+                rows.push(line("Database:", &table.database, ""));
+                rows.push(line("Location:", &table.location, ""));
+                rows.push(line(
+                    "Table Type:",
+                    if table.external {
+                        "EXTERNAL_TABLE"
+                    } else {
+                        "MANAGED_TABLE"
+                    },
+                    "",
+                ));
+                rows.push(line("Format:", &table.format, ""));
+                for (k, v) in table.properties.iter().chain(&table.options) {
+                    rows.push(line(&format!("{k}:"), v, ""));
+                }
+            }
+        }
+        StatementResult::text(&["col_name", "data_type", "comment"], rows)
+    }
+
+    pub(super) fn describe_query(&self, query: &sqlparser::ast::Query, parameters: &[Expr]) -> Result<StatementResult> {
+        let plan = self.bind(query, parameters)?;
+        let row = |f: &crate::types::Field| vec![cell(f.name.as_ref()), cell(type_name(&f.data_type)), cell("")];
+        StatementResult::text(
+            &["col_name", "data_type", "comment"],
+            plan.schema().iter().map(row).collect(),
+        )
+    }
+
+    /// The partitions that the files are in, as `k=v/…`.
+    fn show_partitions(&self, name: &ObjectName) -> Result<StatementResult> {
+        let table = self.require_table(name)?;
+        if table.partitioned_by.is_empty() {
+            return Err(Error::plan(format!("table \"{}\" has no partitions", name.name)).with_span(name.span));
+        }
+        let found = self.partitions(&table)?;
+        names("partition", found.into_iter(), None)
+    }
+
+    fn partitions(&self, table: &TableDefinition) -> Result<BTreeSet<String>> {
+        let resolved = resolve_table(table, self.config().threads)?;
+        let TableSource::Files(files) = &resolved.source else {
+            return Ok(BTreeSet::new());
+        };
+        let shown = |location: &str| {
+            let keys = partition_keys(location);
+            let folder = |column: &crate::catalog::ColumnDefinition| {
+                let value = keys.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(&column.name));
+                partition_folder(&column.name, value.and_then(|(_, v)| v.as_deref()))
+            };
+            table.partitioned_by.iter().map(folder).collect::<Vec<_>>().join("/")
+        };
+        Ok(files.files.iter().map(|f| shown(&f.file.location)).collect())
+    }
+
+    /// Partitions are found in the folders by every query, so there is nothing to repair; this says what there is.
+    pub(super) fn repair(&self, name: &ObjectName) -> Result<StatementResult> {
+        let table = self.require_table(name)?;
+        let found = self.partitions(&table)?;
+        let null = found.iter().filter(|p| p.contains(NULL_PARTITION)).count();
+        let text = format!(
+            "{} partitions are in the table's folders ({null} of them with a NULL key)",
+            found.len()
+        );
+        StatementResult::lines("result", &text)
+    }
+
+    /// What the footers tell, column by column (Trino's SHOW STATS).
+    fn show_statistics(&self, name: &ObjectName) -> Result<StatementResult> {
+        let table = resolve_table(&self.require_table(name)?, self.config().threads)?;
+        let rows = table.statistics.rows.map(|n| n.to_string());
+        let number = |n: Option<u64>| n.map(|n| n.to_string());
+        let mut out: Vec<Vec<Option<String>>> = vec![];
+        for (i, column) in table.columns.iter().enumerate() {
+            let found = table.statistics.columns.get(i).cloned().unwrap_or_default();
+            let bound = |v: &Option<crate::types::ScalarValue>| v.as_ref().map(|v| v.to_string());
+            out.push(vec![
+                cell(column.name.as_ref()),
+                number(found.bytes),
+                number(found.distinct),
+                number(found.nulls),
+                None,
+                bound(&found.min),
+                bound(&found.max),
+            ]);
+        }
+        out.push(vec![
+            None,
+            cell(table.statistics.bytes.to_string()),
+            None,
+            None,
+            rows,
+            None,
+            None,
+        ]);
+        let names = [
+            "column_name",
+            "data_size",
+            "distinct_values_count",
+            "nulls_count",
+            "row_count",
+            "low_value",
+            "high_value",
+        ];
+        StatementResult::text(&names, out)
+    }
+
+    pub(super) fn explain(&self, explain: &Explain, parameters: &[Expr]) -> Result<StatementResult> {
+        if let Some(format) = explain.format.as_deref().filter(|f| *f != "text") {
+            return Err(Error::unsupported(format!(
+                "EXPLAIN (FORMAT {})",
+                format.to_uppercase()
+            )));
+        }
+        let Some(query) = explained_query(&explain.statement) else {
+            return Err(Error::unsupported(
+                "EXPLAIN of a statement that is no query and writes none",
+            ));
+        };
+        let bound = self.bind(query, parameters)?;
+        match explain.kind.as_deref() {
+            None | Some("distributed") => {}
+            Some("logical") => return StatementResult::lines("Query Plan", &bound.to_string()),
+            Some("validate") => return StatementResult::text(&["Valid"], vec![vec![cell("true")]]),
+            Some(other) => return Err(Error::unsupported(format!("EXPLAIN (TYPE {})", other.to_uppercase()))),
+        }
+        let plan = self.optimize(bound)?;
+        let context = self.new_context();
+        let text = match explain.analyze {
+            true => physical::explain_analyze(&plan, &context)?,
+            false => physical::explain(&plan, &context)?,
+        };
+        StatementResult::lines("Query Plan", &text)
+    }
+}
+
+/// The query inside a statement that can be explained.
+fn explained_query(statement: &Statement) -> Option<&sqlparser::ast::Query> {
+    match statement {
+        Statement::Query(query) | Statement::DescribeQuery(query) => Some(query),
+        Statement::CreateTable(table) => table.query.as_deref(),
+        Statement::CreateView(view) => Some(&view.query),
+        Statement::Insert(insert) => Some(&insert.query),
+        Statement::Copy(copy) => Some(&copy.query),
+        Statement::Explain(inner) => explained_query(&inner.statement),
+        _ => None,
+    }
+}
+
+/// One column of names that fit the pattern.
+fn names(column: &str, all: impl Iterator<Item = String>, pattern: Option<&str>) -> Result<StatementResult> {
+    let fits = matcher(pattern)?;
+    StatementResult::text(
+        &[column],
+        all.filter(|name| fits(name)).map(|name| vec![cell(name)]).collect(),
+    )
+}
+
+/// Patterns of SHOW: Hive's, where `*` stands for anything and `|` for or, its regular expressions, and `%` as in LIKE.
+fn matcher(pattern: Option<&str>) -> Result<impl Fn(&str) -> bool + use<>> {
+    let regex = match pattern {
+        None => None,
+        Some(pattern) => {
+            let mut text = String::from("^(?:");
+            let mut last = ' ';
+            for c in pattern.chars() {
+                match c {
+                    '*' if !matches!(last, '.' | ']' | ')') => text.push_str(".*"),
+                    '%' => text.push_str(".*"),
+                    c => text.push(c),
+                }
+                last = c;
+            }
+            text.push_str(")$");
+            let regex = RegexBuilder::new(&text)
+                .case_insensitive(true)
+                .size_limit(1 << 20)
+                .build();
+            Some(regex.map_err(|_| Error::plan(format!("'{pattern}' is not a pattern")))?)
+        }
+    };
+    Ok(move |name: &str| regex.as_ref().is_none_or(|r| r.is_match(name)))
+}

@@ -1,0 +1,277 @@
+use super::*;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+struct Lake {
+    dir: tempfile::TempDir,
+    session: Session,
+}
+
+fn lake() -> Lake {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("trips.csv"),
+        "id,zone,fare\n1,a,10.5\n2,b,20\n3,a,\n4,c,40\n",
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("zones.csv"), "zone,borough\na,Queens\nb,Bronx\n").unwrap();
+    let warehouse = dir.path().join("lakehouse");
+    let session = Session::new(
+        Config {
+            threads: 2,
+            ..Config::default()
+        },
+        warehouse.to_str().unwrap(),
+    )
+    .unwrap();
+    Lake { dir, session }
+}
+
+impl Lake {
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_string()
+    }
+
+    /// Rows joined by `|`; `DIR` stands for the folder.
+    fn try_run(&self, text: &str) -> Result<Vec<String>> {
+        let text = text.replace("DIR", self.dir.path().to_str().unwrap());
+        let mut rows = vec![];
+        for result in self.session.execute(&text)? {
+            rows = shown(&result?.collect()?);
+        }
+        Ok(rows)
+    }
+
+    fn run(&self, text: &str) -> Vec<String> {
+        self.try_run(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    fn error(&self, text: &str) -> String {
+        self.try_run(text)
+            .map_or_else(|e| e.to_string(), |rows| panic!("{text} gave {rows:?}"))
+    }
+}
+
+fn shown(batches: &[arrow::array::RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::default();
+    let mut rows = vec![];
+    for batch in batches {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c, &options).unwrap())
+            .collect();
+        rows.extend((0..batch.num_rows()).map(|row| {
+            columns
+                .iter()
+                .map(|c| c.value(row).to_string())
+                .collect::<Vec<_>>()
+                .join("|")
+        }));
+    }
+    rows
+}
+
+#[test]
+fn files_are_queried_by_name() {
+    let lake = lake();
+    assert_eq!(
+        lake.run("SELECT zone, count(*), sum(fare) FROM 'DIR/trips.csv' WHERE id < 4 GROUP BY zone ORDER BY 1"),
+        ["a|2|10.5", "b|1|20.0"]
+    );
+    assert_eq!(
+        lake.run("SELECT borough FROM read_csv('DIR/trips.csv') t LEFT JOIN read_csv('DIR/zones.csv') z USING (zone) ORDER BY id"),
+        ["Queens", "Bronx", "Queens", ""]
+    );
+    assert!(
+        lake.error("SELECT * FROM 'DIR/trip.csv'")
+            .contains("did you mean \"trips.csv\"")
+    );
+    assert!(lake.error("SELECT fair FROM 'DIR/trips.csv'").contains("\"fare\""));
+}
+
+#[test]
+fn tables_views_and_databases() {
+    let lake = lake();
+    let make = "CREATE EXTERNAL TABLE trips (id INT, zone STRING COMMENT 'where', fare DOUBLE) \
+                ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION 'DIR/csv/' TBLPROPERTIES ('skip.header.line.count'='1')";
+    std::fs::create_dir(lake.path("csv")).unwrap();
+    std::fs::copy(lake.path("trips.csv"), lake.path("csv/1.csv")).unwrap();
+    lake.run(make);
+    assert_eq!(lake.run("SELECT sum(id) FROM trips"), ["10"]);
+    assert!(lake.error(make).contains("exists already"));
+    assert_eq!(
+        lake.run("DESCRIBE trips"),
+        ["id|int|", "zone|string|where", "fare|double|"]
+    );
+    lake.run("CREATE VIEW dear AS SELECT id FROM trips WHERE fare > 15");
+    assert_eq!(lake.run("SELECT id FROM dear ORDER BY id"), ["2", "4"]);
+    assert_eq!(lake.run("SHOW TABLES"), ["dear", "trips"]);
+    assert_eq!(lake.run("SHOW TABLES LIKE 'tr*'"), ["trips"]);
+    assert_eq!(lake.run("SHOW VIEWS"), ["dear"]);
+    assert!(lake.error("DROP VIEW trips").contains("is a table"));
+    let remade = lake.run("SHOW CREATE TABLE trips").join("\n");
+    lake.run("DROP TABLE trips");
+    assert!(lake.error("SELECT * FROM trips").contains("does not exist"));
+    lake.run(&remade);
+    assert_eq!(lake.run("SHOW CREATE TABLE trips").join("\n"), remade);
+    assert_eq!(lake.run("SELECT sum(id) FROM trips"), ["10"]);
+    lake.run("CREATE DATABASE sales; USE sales; CREATE VIEW v AS SELECT 1 AS x");
+    assert_eq!(lake.run("SELECT x FROM sales.v"), ["1"]);
+    assert_eq!(
+        lake.run("SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1, 2"),
+        ["default|dear|VIEW", "default|trips|BASE TABLE", "sales|v|VIEW"]
+    );
+    assert_eq!(
+        lake.run("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'dear'"),
+        ["id|integer"]
+    );
+    assert!(lake.error("DROP DATABASE sales").contains("not empty"));
+    lake.run("DROP DATABASE sales CASCADE");
+    assert_eq!(lake.session.database(), "default");
+}
+
+#[test]
+fn a_preparing_file_leaves_nothing_behind() {
+    let lake = lake();
+    lake.session.set_temporary_ddl(true);
+    for _ in 0..2 {
+        lake.run("CREATE VIEW v AS SELECT 1 AS x; CREATE EXTERNAL TABLE t LOCATION 'DIR/trips.csv'");
+    }
+    assert_eq!(lake.run("SELECT count(*) FROM t, v"), ["4"]);
+    assert!(!std::path::Path::new(&lake.path("lakehouse")).exists());
+}
+
+#[test]
+fn settings_and_prepared_statements() {
+    let lake = lake();
+    lake.run("SET batch_size = 3");
+    assert_eq!(lake.run("SHOW batch_size"), ["3"]);
+    lake.run("RESET batch_size");
+    assert_eq!(lake.session.config().batch_size, Config::default().batch_size);
+    lake.run("PREPARE p FROM SELECT id FROM 'DIR/trips.csv' WHERE fare > ? ORDER BY id");
+    assert_eq!(lake.run("EXECUTE p USING 15"), ["2", "4"]);
+    assert!(lake.error("EXECUTE q").contains("\"q\""));
+    assert!(lake.error("SET batchsize = 3").contains("batch_size"));
+    assert!(lake.run("EXPLAIN SELECT 1").len() > 0);
+}
+
+#[test]
+fn deep_text_does_not_overflow_the_stack() {
+    let lake = lake();
+    let deep = format!("SELECT {}1{}", "(".repeat(1000), ")".repeat(1000));
+    assert_eq!(lake.run(&deep), ["1"]);
+    let chain: Vec<String> = (0..10_000).map(|i| format!("id = {i}")).collect();
+    assert_eq!(
+        lake.run(&format!(
+            "SELECT count(*) FROM 'DIR/trips.csv' WHERE {}",
+            chain.join(" OR ")
+        )),
+        ["4"]
+    );
+}
+
+#[test]
+fn a_data_frame_and_its_sql_twin_have_one_plan() {
+    let lake = lake();
+    let trips = || {
+        lake.session
+            .read(&lake.path("trips.csv"), None, &[])
+            .unwrap()
+            .alias("t")
+            .unwrap()
+    };
+    let zones = || {
+        lake.session
+            .read(&lake.path("zones.csv"), None, &[])
+            .unwrap()
+            .alias("z")
+            .unwrap()
+    };
+    let twins: Vec<(&str, Result<DataFrame>)> = vec![
+        (
+            "SELECT id, fare * 2e0 AS twice FROM 'DIR/trips.csv' t",
+            trips().select([col("id"), (col("fare") * 2.0).alias("twice")]),
+        ),
+        (
+            "SELECT * FROM 'DIR/trips.csv' t WHERE fare > 15 AND zone IN ('a', 'b')",
+            trips().filter(col("fare").gt(15).and(col("zone").is_in(["a", "b"]))),
+        ),
+        (
+            "SELECT zone, sum(fare) AS total, count(*) AS n FROM 'DIR/trips.csv' t GROUP BY zone",
+            trips()
+                .group_by([col("zone")])
+                .agg([sum(col("fare")).alias("total"), count_all().alias("n")]),
+        ),
+        (
+            "SELECT t.id, z.borough FROM 'DIR/trips.csv' t LEFT JOIN 'DIR/zones.csv' z ON t.zone = z.zone",
+            trips()
+                .join(&zones(), "left", Some(col("t.zone").eq(col("z.zone"))))
+                .and_then(|j| j.select([col("t.id"), col("borough")])),
+        ),
+        (
+            "SELECT *, row_number() OVER (PARTITION BY zone ORDER BY fare DESC) AS n FROM 'DIR/trips.csv' t",
+            trips().window([row_number()
+                .over(
+                    WindowSpec::new()
+                        .partition_by([col("zone")])
+                        .order_by([col("fare").desc()]),
+                )
+                .alias("n")]),
+        ),
+        (
+            "SELECT * FROM 'DIR/trips.csv' t ORDER BY fare DESC LIMIT 2",
+            trips().order_by([col("fare").desc()]).map(|d| d.limit(2)),
+        ),
+        (
+            "SELECT DISTINCT zone FROM 'DIR/trips.csv' t",
+            trips().select([col("zone")]).map(|d| d.distinct()),
+        ),
+        (
+            "SELECT zone FROM 'DIR/trips.csv' t UNION ALL SELECT zone FROM 'DIR/zones.csv' z",
+            trips()
+                .select([col("zone")])
+                .and_then(|a| a.union(&zones().select([col("zone")])?)),
+        ),
+    ];
+    for (text, frame) in twins {
+        let text = text.replace("DIR", lake.dir.path().to_str().unwrap());
+        let frame = frame.unwrap_or_else(|e| panic!("{text}: {e}"));
+        let twin = lake.session.sql(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(frame.explain().unwrap(), twin.explain().unwrap(), "{text}");
+        let (mut a, mut b) = (shown(&frame.collect().unwrap()), shown(&twin.collect().unwrap()));
+        a.sort();
+        b.sort();
+        assert_eq!(a, b, "{text}");
+    }
+}
+
+#[test]
+fn data_frames_say_what_is_wrong_at_once() {
+    let lake = lake();
+    let trips = lake.session.read_csv(&lake.path("trips.csv"), &[]).unwrap();
+    assert!(
+        trips
+            .select([col("fair")])
+            .unwrap_err()
+            .to_string()
+            .contains("\"fare\"")
+    );
+    assert!(
+        trips
+            .filter(sum(col("fare")).gt(1))
+            .unwrap_err()
+            .to_string()
+            .contains("aggregate")
+    );
+    assert!(trips.group_by([col("zone")]).agg([col("id")]).is_err());
+    assert!(trips.join(&trips, "iner", None).is_err());
+    assert_eq!(trips.count().unwrap(), 4);
+    assert_eq!(trips.filter_sql("fare >= 20").unwrap().count().unwrap(), 2);
+    let own = trips.join_using(&trips, "inner", &["id"]).unwrap();
+    assert_eq!(own.count().unwrap(), 4);
+    let arrays = lake.session.sql("SELECT 1 AS a, ARRAY[1, 2] AS xs").unwrap();
+    assert_eq!(
+        shown(&arrays.explode("xs", &["x"]).unwrap().collect().unwrap()),
+        ["1|1", "1|2"]
+    );
+}

