@@ -247,6 +247,12 @@ impl LogicalPlan {
                 if !n.dependent.is_empty() {
                     line.push_str(" dependent");
                 }
+                match n.hint {
+                    Some(JoinHint::BroadcastLeft) => line.push_str(" building left"),
+                    Some(JoinHint::BroadcastRight) => line.push_str(" building right"),
+                    Some(JoinHint::Partitioned) => line.push_str(" partitioned"),
+                    None => {}
+                }
                 if !n.on.is_empty() {
                     let _ = write!(line, " on {}", list(&n.on));
                 }

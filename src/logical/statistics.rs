@@ -404,7 +404,7 @@ pub fn selectivity(p: &Expr, input: &Estimate) -> f64 {
         Expr::Like {
             expr, pattern, negated, ..
         } => {
-            let s = like(pattern).max(1.0 / expression_ndv(expr, input));
+            let s = like(pattern, expression_ndv(expr, input));
             if *negated { 1.0 - s } else { s }
         }
         Expr::Column(_) => 0.5,
@@ -413,18 +413,23 @@ pub fn selectivity(p: &Expr, input: &Estimate) -> f64 {
     s.clamp(0.0, 1.0)
 }
 
-/// The more text a pattern wants to see, the fewer rows have it.
-fn like(pattern: &Expr) -> f64 {
+/// The more text a pattern wants to see, the fewer rows have it; one of few values (a type, a brand) is likelier.
+fn like(pattern: &Expr, ndv: f64) -> f64 {
     let Expr::Literal(ScalarValue::String(text), _) = pattern else {
         return UNKNOWN_EQUALITY;
     };
     let pieces = text.split(['%', '_']).filter(|p| !p.is_empty()).count();
-    match (pieces, text.starts_with('%')) {
+    let share = match (pieces, text.starts_with('%')) {
         (0, _) => 1.0,
-        (1, true) => 0.1,
-        (1, false) => 0.05,
+        (1, true) => 0.06,
+        (1, false) => 0.04,
         _ => 0.02,
+    };
+    match ndv < 1000.0 {
+        true => f64::max(share * 2.5, 1.0 / ndv),
+        false => share,
     }
+    .min(1.0)
 }
 
 /// The share of rows in which an expression has one given value.

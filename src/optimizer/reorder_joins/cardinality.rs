@@ -7,6 +7,9 @@ use crate::types::ColumnId;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+/// What a row costs in a hash table besides its columns: slot, hash, chain, and the time of a cache miss as bytes.
+const HASH_TABLE_ROW: f64 = 40.0;
+
 pub(super) struct Cardinalities<'a> {
     graph: &'a Graph,
     relations: Vec<Estimate>,
@@ -52,10 +55,10 @@ impl<'a> Cardinalities<'a> {
         self.relations.get(relation).map_or(1.0, |e| e.rows)
     }
 
-    /// Bytes of one row of the relations together.
+    /// Bytes of one row of the relations together in a hash table.
     pub fn row_bytes(&self, relations: Relations) -> f64 {
         let widths = relations.iter().filter_map(|i| self.relations.get(i));
-        widths.map(|e| e.row_bytes).sum::<f64>() + 8.0
+        widths.map(|e| e.row_bytes).sum::<f64>() + HASH_TABLE_ROW
     }
 
     fn find_pairs(&self) -> Vec<Pair> {

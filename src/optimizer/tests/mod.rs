@@ -2,6 +2,7 @@
 
 mod subqueries;
 mod tables;
+mod tpch;
 
 use super::optimize;
 use crate::config::Config;
