@@ -120,8 +120,8 @@ impl Search<'_> {
             Some(known) => known.rows,
             None => self.cardinalities.join(l.0, l.1.rows, r.0, r.1.rows, special),
         };
-        // Without a key every pair is looked at.
-        let pairs = match due.iter().any(|e| !e.keys.is_empty()) {
+        // Without a key every pair is looked at; against a single row that is a mere filter.
+        let pairs = match due.iter().any(|e| !e.keys.is_empty()) || r.1.rows <= 1.0 {
             true => 0.0,
             false => l.1.rows * r.1.rows,
         };

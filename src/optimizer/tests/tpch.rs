@@ -8,7 +8,9 @@ use crate::sql::{BindContext, Relation, TableReference, bind_query, parse_query}
 
 fn resolve(reference: &TableReference) -> Result<Relation> {
     match reference {
-        TableReference::Named { name, .. } => table(name).map(Relation::Table).ok_or_else(|| Error::plan("no such table")),
+        TableReference::Named { name, .. } => table(name)
+            .map(Relation::Table)
+            .ok_or_else(|| Error::plan("no such table")),
         _ => Err(Error::plan("only tables here")),
     }
 }
@@ -60,7 +62,11 @@ fn join_order(plan: &LogicalPlan) -> String {
                 JoinKind::LeftAnti => "▷",
                 _ => "?",
             };
-            let side = if n.hint == Some(JoinHint::BroadcastLeft) { "←" } else { "" };
+            let side = if n.hint == Some(JoinHint::BroadcastLeft) {
+                "←"
+            } else {
+                ""
+            };
             format!("({} {side}{sign} {})", parts[0], parts[1])
         }
         LogicalPlan::Aggregate(n) if !n.groups.is_empty() => format!("γ{}", parts.concat()),
@@ -71,22 +77,31 @@ fn join_order(plan: &LogicalPlan) -> String {
 #[test]
 fn joins_of_the_queries_stand_in_this_order() {
     let orders = [
-        (2, "x"),
-        (3, "x"),
-        (4, "x"),
-        (5, "x"),
-        (7, "x"),
-        (8, "x"),
-        (9, "x"),
-        (10, "x"),
-        (12, "x"),
-        (13, "x"),
-        (16, "x"),
-        (17, "x"),
-        (18, "x"),
-        (20, "x"),
-        (21, "x"),
-        (22, "x"),
+        (
+            2,
+            "((supplier ⋈ (partsupp ⋈ (γ(partsupp ⋈ (supplier ⋈ (nation ⋈ region))) ⋈ part))) ⋈ (nation ⋈ region))",
+        ),
+        (3, "γ(lineitem ⋈ (orders ⋈ customer))"),
+        (4, "γ(orders ←⋉ lineitem)"),
+        (
+            5,
+            "γ((lineitem ⋈ (orders ⋈ (customer ⋈ (nation ⋈ region)))) ⋈ supplier)",
+        ),
+        (7, "γ((lineitem ⋈ (orders ⋈ (customer ⋈ (n1 ⋈ n2)))) ⋈ supplier)"),
+        (
+            8,
+            "γ((supplier ⋈ ((customer ⋈ (orders ⋈ (lineitem ⋈ part))) ⋈ (n1 ⋈ region))) ⋈ n2)",
+        ),
+        (9, "γ(orders ⋈ (lineitem ⋈ ((partsupp ⋈ part) ⋈ (supplier ⋈ nation))))"),
+        (10, "γ((customer ⋈ (lineitem ⋈ orders)) ⋈ nation)"),
+        (12, "γ(orders ⋈ lineitem)"),
+        (13, "γγ(customer ←⟕ orders)"),
+        (16, "γγ((partsupp ⋈ part) ▷ supplier)"),
+        (17, "(lineitem ⋈ (γlineitem ⋈ part))"),
+        (18, "γ(lineitem ⋈ (customer ⋈ (orders ⋉ γlineitem)))"),
+        (20, "((supplier ⋉ (γlineitem ⋈ (partsupp ⋉ part))) ⋈ nation)"),
+        (21, "γ(((orders ⋈ (l1 ⋈ (supplier ⋈ nation))) ←⋉ l2) ←▷ l3)"),
+        (22, "γ((customer ⋈ customer) ←▷ orders)"),
     ];
     for (number, expected) in orders {
         let plan = optimize(bound(&query(number)), &Config::default()).unwrap();
