@@ -41,12 +41,12 @@ pub fn cast_array(array: &ArrayRef, to: &DataType, safe: bool) -> Result<ArrayRe
         (Utf8 | LargeUtf8, Utf8View) => cast.by_arrow(),
         (Binary | LargeBinary, BinaryView) => cast.by_arrow(),
         (BinaryView, Utf8View) => cast.binary_to_text(),
-        (_, Utf8View) => cast.to_text(),
-        (Utf8View, _) => cast.from_text(),
-        (Boolean, _) => cast.from_boolean(),
-        (from, Boolean) if is_numeric(from) => cast.to_boolean(),
-        (from, to) if is_decimal(from) => cast.from_decimal(to),
-        (from, to) if is_decimal(to) => cast.to_decimal(from),
+        (_, Utf8View) => cast.value_to_text(),
+        (Utf8View, _) => cast.text_to_value(),
+        (Boolean, _) => cast.boolean_to_number(),
+        (from, Boolean) if is_numeric(from) => cast.number_to_boolean(),
+        (from, to) if is_decimal(from) => cast.decimal_to_number(to),
+        (from, to) if is_decimal(to) => cast.number_to_decimal(from),
         (from, to) if from.is_floating() && is_integer(to) => cast.float_to_integer(),
         (from, to) if is_integer(from) && is_integer(to) => cast.integer_to_integer(),
         (from, to) if is_numeric(from) && is_numeric(to) => cast.by_arrow(),
@@ -179,7 +179,7 @@ impl Cast<'_> {
         }
     }
 
-    fn to_text(&self) -> Result<ArrayRef> {
+    fn value_to_text(&self) -> Result<ArrayRef> {
         let formatter = ValueFormatter::new(self.array.as_ref());
         let mut builder = StringViewBuilder::with_capacity(self.array.len());
         let mut text = String::new();
@@ -213,7 +213,7 @@ impl Cast<'_> {
         Ok(Arc::new(builder.finish()))
     }
 
-    fn from_text(&self) -> Result<ArrayRef> {
+    fn text_to_value(&self) -> Result<ArrayRef> {
         let text = self.array.as_string_view();
         match self.to {
             DataType::Boolean => self.booleans(|row| parse::parse_boolean(text.value(row))),
@@ -263,7 +263,7 @@ impl Cast<'_> {
         Ok(Arc::new(values))
     }
 
-    fn from_boolean(&self) -> Result<ArrayRef> {
+    fn boolean_to_number(&self) -> Result<ArrayRef> {
         let array = self.array.as_boolean();
         if is_decimal(self.to) {
             let one = power_of_ten(Self::scale_of(self.to));
@@ -272,7 +272,7 @@ impl Cast<'_> {
         self.by_arrow()
     }
 
-    fn to_boolean(&self) -> Result<ArrayRef> {
+    fn number_to_boolean(&self) -> Result<ArrayRef> {
         let from = self.array.data_type();
         let values: BooleanArray = match from {
             DataType::Decimal64(..) => BooleanArray::from_unary(self.array.as_primitive::<Decimal64Type>(), |v| v != 0),
@@ -287,15 +287,15 @@ impl Cast<'_> {
         Ok(Arc::new(values))
     }
 
-    fn from_decimal(&self, to: &DataType) -> Result<ArrayRef> {
+    fn decimal_to_number(&self, to: &DataType) -> Result<ArrayRef> {
         match self.array.data_type() {
-            DataType::Decimal64(p, s) => self.from_decimal_of::<Decimal64Type>(to, *p, *s, i128::from),
-            DataType::Decimal128(p, s) => self.from_decimal_of::<Decimal128Type>(to, *p, *s, |v| v),
+            DataType::Decimal64(p, s) => self.decimal_to_number_of::<Decimal64Type>(to, *p, *s, i128::from),
+            DataType::Decimal128(p, s) => self.decimal_to_number_of::<Decimal128Type>(to, *p, *s, |v| v),
             _ => Err(self.unsupported()),
         }
     }
 
-    fn from_decimal_of<A: ArrowPrimitiveType>(
+    fn decimal_to_number_of<A: ArrowPrimitiveType>(
         &self,
         to: &DataType,
         precision: u8,
@@ -310,8 +310,14 @@ impl Cast<'_> {
             DataType::Int16 => self.collect::<Int16Type>(|row| whole(row)?.try_into().ok()),
             DataType::Int32 => self.collect::<Int32Type>(|row| whole(row)?.try_into().ok()),
             DataType::Int64 => self.collect::<Int64Type>(|row| whole(row)?.try_into().ok()),
-            DataType::Float32 => self.unary::<A, Float32Type>(|v| decimal_to_double(widen(v), scale) as f32),
-            DataType::Float64 => self.unary::<A, Float64Type>(|v| decimal_to_double(widen(v), scale)),
+            DataType::Float32 => {
+                let divisor = 10f64.powi(i32::from(scale));
+                self.unary::<A, Float32Type>(|v| decimal_to_double(widen(v), scale, divisor) as f32)
+            }
+            DataType::Float64 => {
+                let divisor = 10f64.powi(i32::from(scale));
+                self.unary::<A, Float64Type>(|v| decimal_to_double(widen(v), scale, divisor))
+            }
             DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
                 let up = i32::from(*s) - i32::from(scale);
                 let factor = power_of_ten(up.abs());
@@ -329,7 +335,7 @@ impl Cast<'_> {
         }
     }
 
-    fn to_decimal(&self, from: &DataType) -> Result<ArrayRef> {
+    fn number_to_decimal(&self, from: &DataType) -> Result<ArrayRef> {
         let (DataType::Decimal64(precision, scale) | DataType::Decimal128(precision, scale)) = self.to else {
             return Err(self.unsupported());
         };
@@ -488,13 +494,15 @@ pub fn mask_nulls(column: &ArrayRef, parent: &NullBuffer) -> Result<ArrayRef> {
     Ok(arrow::compute::nullif(column, &hidden)?)
 }
 
-/// The double nearest to a decimal. Exact operands of up to 53 bits divided once are correctly rounded.
-fn decimal_to_double(value: i128, scale: i8) -> f64 {
-    const EXACT: i128 = 1 << 53;
-    if (-EXACT..=EXACT).contains(&value) && (0..=22).contains(&scale) {
-        return value as f64 / 10f64.powi(i32::from(scale));
+/// The double nearest to a decimal; `divisor` is ten to the power of `scale`. Exact operands of up to 53 bits divided
+/// once are correctly rounded.
+#[inline(always)]
+fn decimal_to_double(value: i128, scale: i8, divisor: f64) -> f64 {
+    const EXACT: i64 = 1 << 53;
+    match i64::try_from(value) {
+        Ok(value) if (-EXACT..=EXACT).contains(&value) && (0..=22).contains(&scale) => value as f64 / divisor,
+        _ => crate::types::decimal_text(value, scale).parse().unwrap_or(f64::NAN),
     }
-    crate::types::decimal_text(value, scale).parse().unwrap_or(f64::NAN)
 }
 
 /// The decimal nearest to the shortest text of a double, half away from zero.

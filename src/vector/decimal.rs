@@ -28,14 +28,29 @@ pub fn decimal_arithmetic(
 ) -> Result<ArrayRef> {
     let rule = Rule::new(op, left.data_type(), right.data_type(), result)?;
     let nulls = union_nulls(left, right);
-    if let (DataType::Decimal64(..), Some(a), Some(b)) = (result, Narrow::of(left), Narrow::of(right)) {
-        if let Some(values) = narrow(&rule, a.lanes(), b.lanes(), rows) {
-            return primitive_array::<Decimal64Type>(values, nulls, result);
+    let wide_result = matches!(result, DataType::Decimal128(..));
+    match (Narrow::of(left), Narrow::of(right)) {
+        (Some(a), Some(b)) if wide_result => {
+            if let Some(values) = widening(&rule, a.lanes(), b.lanes(), rows) {
+                return primitive_array::<Decimal128Type>(values, nulls, result);
+            }
         }
-    } else if let (DataType::Decimal128(..), Some(a), Some(b)) = (result, Narrow::of(left), Narrow::of(right)) {
-        if let Some(values) = widening(&rule, a.lanes(), b.lanes(), rows) {
-            return primitive_array::<Decimal128Type>(values, nulls, result);
+        (Some(a), Some(b)) => {
+            if let Some(values) = narrow(&rule, a.lanes(), b.lanes(), rows) {
+                return primitive_array::<Decimal64Type>(values, nulls, result);
+            }
         }
+        (Some(small), None) | (None, Some(small)) if wide_result && op == Arithmetic::Multiply => {
+            let large = if right.constant || matches!(left.data_type(), DataType::Decimal128(..)) {
+                left
+            } else {
+                right
+            };
+            if let Some(values) = wide_by_narrow(&rule, large, small.lanes(), rows)? {
+                return primitive_array::<Decimal128Type>(values, nulls, result);
+            }
+        }
+        _ => {}
     }
     let (a, b) = (Wide::of(left)?, Wide::of(right)?);
     let values = match wide(&rule, a.lanes(), b.lanes(), rows) {
@@ -101,6 +116,11 @@ impl Rule {
             right,
             result,
         })
+    }
+
+    /// Whether products of two 64-bit values are results as they are: 2^126, the largest, has 38 digits.
+    fn is_plain_product(&self) -> bool {
+        self.op == Arithmetic::Multiply && self.left_factor == 1 && (self.bounded || self.limit == power_of_ten(38))
     }
 
     fn overflow(&self, a: i128, b: i128) -> Error {
@@ -292,19 +312,35 @@ fn widening(rule: &Rule, a: Lanes<'_, i64>, b: Lanes<'_, i64>, rows: usize) -> O
     })
 }
 
+/// A 128-bit operand whose values happen to fit 64 bits times a 64-bit operand; `None` otherwise.
+fn wide_by_narrow(rule: &Rule, large: &Operand, small: Lanes<'_, i64>, rows: usize) -> Result<Option<Vec<i128>>> {
+    if !rule.is_plain_product() {
+        return Ok(None);
+    }
+    let mut high = 0;
+    let values = map_lanes(large.lanes::<Decimal128Type>()?, small, rows, |a, b| {
+        i128::from(low_half(a, &mut high)) * i128::from(b)
+    });
+    Ok((high == 0).then_some(values))
+}
+
+/// The low 64 bits; sets a bit in `high` when they are not the whole value.
+#[inline(always)]
+fn low_half(value: i128, high: &mut i64) -> i64 {
+    let low = value as i64;
+    *high |= (value >> 64) as i64 ^ (low >> 63);
+    low
+}
+
 /// 128-bit operands whose values happen to be small enough that nothing can overflow; `None` otherwise.
 fn wide(rule: &Rule, a: Lanes<'_, i128>, b: Lanes<'_, i128>, rows: usize) -> Option<Vec<i128>> {
     let (left, right) = (rule.left_factor, rule.right_factor);
     match rule.op {
-        // Two values of 64 bits multiply to at most 2^126, which has 38 digits.
-        Arithmetic::Multiply if left == 1 && (rule.bounded || rule.limit == power_of_ten(38)) => {
+        Arithmetic::Multiply if rule.is_plain_product() => {
             let mut high = 0;
-            let mut low = |v: i128| {
-                let low = v as i64;
-                high |= (v >> 64) as i64 ^ (low >> 63);
-                low
-            };
-            let values = map_lanes(a, b, rows, |a, b| i128::from(low(a)) * i128::from(low(b)));
+            let values = map_lanes(a, b, rows, |a, b| {
+                i128::from(low_half(a, &mut high)) * i128::from(low_half(b, &mut high))
+            });
             (high == 0).then_some(values)
         }
         Arithmetic::Add | Arithmetic::Subtract if left == 1 && right == 1 => {

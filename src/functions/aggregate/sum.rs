@@ -245,6 +245,10 @@ trait Cell: Copy + Default + Send + 'static {
     fn split(state: <Self::State as ArrowPrimitiveType>::Native) -> (Self, i64);
     /// The sum of all values, for one group; written so that compilers use SIMD.
     fn sum_of<N: Copy + Into<Self>>(values: &[N]) -> Option<<Self::State as ArrowPrimitiveType>::Native>;
+    /// The sums of few groups, as [`few_sums`] gives them.
+    fn few<N: Copy + Into<Self>>(values: &[N], groups: &[u32]) -> Option<[Self; FEW_GROUPS]> {
+        few_sums(values, groups)
+    }
     fn totals(cells: Vec<Self>, carries: Vec<i64>) -> Totals;
 }
 
@@ -310,6 +314,20 @@ impl Cell for i128 {
 
     fn sum_of<N: Copy + Into<Self>>(values: &[N]) -> Option<i128> {
         values.iter().try_fold(0i128, |sum, &v| sum.checked_add(v.into()))
+    }
+
+    /// Products of decimals have wide types and small values: while they fit 64 bits, 64-bit registers are faster.
+    fn few<N: Copy + Into<Self>>(values: &[N], groups: &[u32]) -> Option<[Self; FEW_GROUPS]> {
+        let mut wide = 0;
+        let sums = few_sums_of::<i64>(groups.len().min(values.len()), groups, |row| {
+            let (v, beyond) = narrow(values[row].into());
+            wide |= beyond;
+            v
+        });
+        match sums {
+            Some(sums) if wide == 0 => Some(sums.map(i128::from)),
+            _ => few_sums(values, groups),
+        }
     }
 
     fn totals(cells: Vec<Self>, _: Vec<i64>) -> Totals {
@@ -379,7 +397,7 @@ where
         let values = array.as_primitive::<T>().values();
         grow(&mut self.cells, group_count, C::default());
         match nulls {
-            None if group_count <= FEW_GROUPS => match few_sums::<T::Native, C>(values, groups) {
+            None if group_count <= FEW_GROUPS => match C::few(values, groups) {
                 Some(sums) => (0..group_count).try_for_each(|g| self.add_one(g, sums[g])),
                 None => self.add_all(values, groups),
             },
@@ -476,9 +494,22 @@ fn add_carry(carries: &mut Vec<i64>, group_count: usize, group: usize, carry: Op
     Ok(())
 }
 
-/// Sums of at most [`FEW_GROUPS`] groups over rows without NULL; `None` when some sum does not fit a cell. Each group
-/// has four registers, so that a row need not wait for the store of the row before it.
+/// The low half, and a second number that is zero when the high half says nothing more.
+#[inline]
+fn narrow(v: i128) -> (i64, i64) {
+    let low = v as i64;
+    (low, (v >> 64) as i64 ^ low >> 63)
+}
+
+/// Sums of at most [`FEW_GROUPS`] groups over rows without NULL; `None` when some sum does not fit a cell.
 fn few_sums<N: Copy + Into<C>, C: Cell>(values: &[N], groups: &[u32]) -> Option<[C; FEW_GROUPS]> {
+    few_sums_of(groups.len().min(values.len()), groups, |row| values[row].into())
+}
+
+/// The same over `rows` values given one by one. Each group has four registers, so that a row need not wait for the
+/// store of the row before it.
+#[inline(always)]
+fn few_sums_of<C: Cell>(rows: usize, groups: &[u32], mut value: impl FnMut(usize) -> C) -> Option<[C; FEW_GROUPS]> {
     let mut lanes = [[C::default(); FEW_GROUPS]; 4];
     let mut overflow = false;
     let mut add = |lane: &mut [C; FEW_GROUPS], g: u32, v: C| {
@@ -487,14 +518,14 @@ fn few_sums<N: Copy + Into<C>, C: Cell>(values: &[N], groups: &[u32]) -> Option<
         *cell = sum;
         overflow |= over;
     };
-    let (group_quads, value_quads) = (groups.chunks_exact(4), values.chunks_exact(4));
-    for (&g, &v) in group_quads.remainder().iter().zip(value_quads.remainder()) {
-        add(&mut lanes[0], g, v.into());
-    }
-    for (g, v) in group_quads.zip(value_quads) {
-        for ((lane, &g), &v) in lanes.iter_mut().zip(g).zip(v) {
-            add(lane, g, v.into());
+    let (quads, rest) = groups[..rows].as_chunks::<4>();
+    for (i, quad) in quads.iter().enumerate() {
+        for (j, (lane, &g)) in lanes.iter_mut().zip(quad).enumerate() {
+            add(lane, g, value(4 * i + j));
         }
+    }
+    for (i, &g) in rest.iter().enumerate() {
+        add(&mut lanes[0], g, value(4 * quads.len() + i));
     }
     let [mut sums, b, c, d] = lanes;
     for lane in [b, c, d] {
@@ -602,4 +633,62 @@ fn divide_half_up(sum: i128, count: i128) -> i128 {
 
 fn primitive<P: ArrowPrimitiveType>(values: Vec<P::Native>, nulls: Option<NullBuffer>, t: &DataType) -> ArrayRef {
     Arc::new(PrimitiveArray::<P>::new(values.into(), nulls).with_data_type(t.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Decimal64Array, Decimal128Array};
+
+    /// Sums by the definition, for few and for many groups, in one batch and in a merge of two.
+    fn check(array: ArrayRef, values: &[i128]) {
+        for group_count in [5, 1000] {
+            let groups: Vec<u32> = (0..values.len() as u32).map(|i| i * i % group_count).collect();
+            let mut expected = vec![0i128; group_count as usize];
+            for (&g, v) in groups.iter().zip(values) {
+                expected[g as usize] += v;
+            }
+            let signature = (SUM.signature)(&[array.data_type().clone()], &[]).unwrap();
+            let create = || (SUM.create)(&signature, &[]).unwrap();
+            let n = group_count as usize;
+            let mut whole = create();
+            whole.update(std::slice::from_ref(&array), &groups, n).unwrap();
+            let (mut left, mut right) = (create(), create());
+            let half = values.len() / 2;
+            left.update(&[array.slice(0, half)], &groups[..half], n).unwrap();
+            right
+                .update(&[array.slice(half, values.len() - half)], &groups[half..], n)
+                .unwrap();
+            let all: Vec<u32> = (0..group_count).collect();
+            left.merge(&right.state(n).unwrap(), &all, n).unwrap();
+            for sums in [whole.finish(n).unwrap(), left.finish(n).unwrap()] {
+                let sums = sums.as_primitive::<Decimal128Type>();
+                for (g, &sum) in expected.iter().enumerate() {
+                    let found = sums.is_valid(g).then(|| sums.value(g));
+                    assert_eq!(found.unwrap_or(0), sum, "group {g} of {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_large_values_are_exact() {
+        let large: Vec<i64> = (0..10_007i64).map(|i| (i - 100) * 900_000_000_000_000).collect();
+        let wide: Vec<i128> = large.iter().map(|&v| v as i128 * 7_000_000_000).collect();
+        check(
+            Arc::new(Decimal64Array::from(large.clone())),
+            &large.iter().map(|&v| v as i128).collect::<Vec<_>>(),
+        );
+        check(Arc::new(Decimal128Array::from(wide.clone())), &wide);
+        let mixed: Vec<i128> = wide.iter().map(|v| if v % 3 == 0 { *v } else { v % 1000 }).collect();
+        check(Arc::new(Decimal128Array::from(mixed.clone())), &mixed);
+    }
+
+    #[test]
+    fn halves_round_away_from_zero() {
+        assert_eq!(divide_half_up(5, 2), 3);
+        assert_eq!(divide_half_up(-5, 2), -3);
+        assert_eq!(divide_half_up(7, 3), 2);
+        assert_eq!(divide_half_up(-8, 3), -3);
+    }
 }

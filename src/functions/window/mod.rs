@@ -41,8 +41,8 @@ pub static FUNCTIONS: &[WindowFunction] = &[
         doc: documented(
             "row_number() OVER (…)",
             "The row's place in its partition: 1, 2, 3, …",
-            "SELECT x, row_number() OVER (ORDER BY x) FROM (VALUES 'a') AS t(x)",
-            "a 1",
+            "SELECT row_number() OVER (ORDER BY x) FROM (VALUES 'a') AS t(x)",
+            "1",
         ),
         signature: |found| no_arguments("row_number", found, DataType::Int64),
         kind: WindowKind::RowNumber,
