@@ -235,7 +235,7 @@ impl LocalSink for LocalCollect {
     }
 
     fn consume(&mut self, batch: Batch) -> Result<Flow> {
-        let batch = batch.compact()?;
+        let batch = batch.compact()?.detach();
         self.reservation.grow(batch.memory_size())?;
         self.rows.push((self.ordinal, batch));
         Ok(Flow::More)

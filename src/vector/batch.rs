@@ -154,9 +154,18 @@ impl Batch {
         )
     }
 
-    /// Bytes held, counting shared buffers in full.
+    /// Bytes that the physical rows need, see [`live_bytes`](super::memory::live_bytes).
     pub fn memory_size(&self) -> usize {
         self.columns.iter().map(Column::memory_size).sum::<usize>() + self.selection.as_ref().map_or(0, |s| s.len() * 4)
+    }
+
+    /// The same rows, letting go of string buffers of which they use little: for whoever keeps rows.
+    pub fn detach(self) -> Self {
+        let columns = self.columns.into_iter().map(|c| match c {
+            Column::Array(array) => Column::Array(super::memory::detach(array)),
+            constant => constant,
+        });
+        Self { columns: columns.collect(), rows: self.rows, selection: self.selection }
     }
 }
 

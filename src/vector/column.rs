@@ -106,11 +106,11 @@ impl Column {
         }
     }
 
-    /// Bytes held, counting shared buffers in full.
+    /// Bytes that the rows need, see [`live_bytes`](super::memory::live_bytes).
     pub fn memory_size(&self) -> usize {
         match self {
-            Self::Array(a) => a.get_array_memory_size(),
-            Self::Constant { value, .. } => value.get_array_memory_size(),
+            Self::Array(a) => super::memory::live_bytes(a.as_ref()),
+            Self::Constant { value, .. } => super::memory::live_bytes(value.as_ref()),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::functions::aggregate::Accumulator;
 use crate::physical::pipeline::{Flow, LocalSink, PartitionReader, Sink, Source};
 use crate::runtime::{CancelToken, QueryContext, Reservation};
 use crate::types::DataType;
+use crate::vector::memory::live_bytes;
 use crate::vector::{Batch, Column};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
@@ -137,7 +138,7 @@ impl Local {
             .iter()
             .map(|a| take(a, &order, None))
             .collect::<Result<Vec<_>, _>>()?;
-        self.flushed_bytes += sorted.iter().map(|a| a.get_array_memory_size()).sum::<usize>();
+        self.flushed_bytes += sorted.iter().map(|a| live_bytes(a.as_ref())).sum::<usize>();
         self.flushed.resize_with(PARTITIONS, Vec::new);
         let mut start = 0;
         for (partition, end) in ends.into_iter().enumerate() {

@@ -4,10 +4,11 @@ use super::{Join, JoinTable};
 use crate::error::Result;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
 use crate::runtime::{QueryContext, Reservation};
+use crate::vector::memory::{detach, live_bytes};
 use crate::vector::{Batch, Column};
-use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
+use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::concat;
-use arrow::datatypes::DataType;
+use crate::types::DataType;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ impl Sink for BuildSink {
         })?;
         let columns: Vec<ArrayRef> = joined.into_iter().filter_map(|c| c.into_inner()).collect();
         drop(locals);
-        reservation.grow(columns.iter().map(|c| c.get_array_memory_size()).sum())?;
+        reservation.grow(columns.iter().map(|c| live_bytes(c.as_ref())).sum())?;
         let batch = Batch::from_arrays(columns.clone(), rows);
         let keys = if rows > 0 {
             spec.build_keys.evaluate(&batch)?
@@ -106,7 +107,7 @@ impl LocalSink for LocalBuild {
         let rows = batch.len();
         for (i, column) in self.rows.columns.iter_mut().enumerate() {
             let array = detach(batch.column(i)?.to_array()?);
-            self.rows.reservation.grow(array.get_array_memory_size())?;
+            self.rows.reservation.grow(live_bytes(array.as_ref()))?;
             column.push(array);
         }
         self.rows.rows += rows;
@@ -116,30 +117,5 @@ impl LocalSink for LocalBuild {
     fn combine(self: Box<Self>) -> Result<()> {
         self.shared.lock().push(self.rows);
         Ok(())
-    }
-}
-
-/// Copies strings out of buffers of which they use only a small part, so that a few rows do not keep whole pages alive.
-fn detach(array: ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::Utf8View => {
-            let views = array.as_string_view();
-            let held: usize = views.data_buffers().iter().map(|b| b.capacity()).sum();
-            if held > 4096 && held > 4 * views.total_buffer_bytes_used() {
-                Arc::new(views.gc())
-            } else {
-                array
-            }
-        }
-        DataType::BinaryView => {
-            let views = array.as_binary_view();
-            let held: usize = views.data_buffers().iter().map(|b| b.capacity()).sum();
-            if held > 4096 && held > 4 * views.total_buffer_bytes_used() {
-                Arc::new(views.gc())
-            } else {
-                array
-            }
-        }
-        _ => array,
     }
 }

@@ -1,0 +1,55 @@
+//! What rows really take, and letting go of buffers of which they use little.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+/// Bytes that the rows of an array need: of shared string buffers only the part they use, of dictionaries the codes.
+pub fn live_bytes(array: &dyn Array) -> usize {
+    let nulls = array.nulls().map_or(0, |_| array.len().div_ceil(8));
+    nulls
+        + match array.data_type() {
+            DataType::Utf8View => array.len() * 16 + array.as_string_view().total_buffer_bytes_used(),
+            DataType::BinaryView => array.len() * 16 + array.as_binary_view().total_buffer_bytes_used(),
+            DataType::Dictionary(_, _) => array.len() * 4,
+            t => match t.primitive_width() {
+                Some(width) => array.len() * width,
+                None => array.get_array_memory_size(),
+            },
+        }
+}
+
+/// The same values; strings are copied out of buffers of which they use only a small part, so that a few rows do not keep
+/// whole pages alive.
+pub fn detach(array: ArrayRef) -> ArrayRef {
+    const WORTH_IT: usize = 4096;
+    let wasteful = |held: usize, used: usize| held > WORTH_IT && held > 4 * used;
+    match array.data_type() {
+        DataType::Utf8View => {
+            let views = array.as_string_view();
+            let held = views.data_buffers().iter().map(|b| b.len()).sum();
+            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { array }
+        }
+        DataType::BinaryView => {
+            let views = array.as_binary_view();
+            let held = views.data_buffers().iter().map(|b| b.len()).sum();
+            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { array }
+        }
+        _ => array,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StringViewArray;
+
+    #[test]
+    fn a_few_rows_let_go_of_a_large_buffer() {
+        let all: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("a rather long text, number {i}"))));
+        let few = detach(all.slice(10, 2));
+        assert_eq!(few.as_string_view().value(0), "a rather long text, number 10");
+        assert!(few.get_array_memory_size() < 2000, "{}", few.get_array_memory_size());
+        assert!(live_bytes(few.as_ref()) < 200);
+    }
+}
