@@ -25,6 +25,13 @@ impl Variables {
         }
     }
 
+    /// These variables and the defaults that a text gives for others.
+    pub fn with_defaults(&self, text: &str) -> Result<Self> {
+        let mut variables = self.clone();
+        variables.add_defaults(text)?;
+        Ok(variables)
+    }
+
     /// Adds the defaults that a file gives in its leading comments: `-- @default name = value`.
     pub fn add_defaults(&mut self, text: &str) -> Result<()> {
         let leading = text.lines().map(str::trim).take_while(|l| l.is_empty() || l.starts_with("--"));

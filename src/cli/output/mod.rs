@@ -70,10 +70,6 @@ fn formatters(batch: &RecordBatch) -> Vec<ValueFormatter<'_>> {
 }
 
 /// An error of writing to the output.
-fn output_error(e: std::io::Error) -> Error {
-    if e.kind() == std::io::ErrorKind::BrokenPipe {
-        // Whoever read the output has seen enough; the caller ends quietly.
-        return Error::cancelled().with_hint("broken pipe");
-    }
+pub(super) fn output_error(e: std::io::Error) -> Error {
     Error::storage(format!("cannot write the result: {e}"))
 }
