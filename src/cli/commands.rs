@@ -59,13 +59,13 @@ const PLAIN: Command = Command {
 pub static COMMANDS: &[Command] = &[
     Command {
         name: ".help",
-        synonyms: &[".h", "\\?"],
+        synonyms: &["help", ".h", "\\?"],
         arguments: "[command]",
         help: "show this list, or one command of it",
         completes: Completes::Commands,
         run: help,
     },
-    Command { name: ".quit", synonyms: &[".exit", "\\q"], help: "leave; so does Ctrl-D", run: |_| Ok(Flow::Quit), ..PLAIN },
+    Command { name: ".quit", synonyms: &["quit", "exit", ".exit", "\\q"], help: "leave; so does Ctrl-D", run: |_| Ok(Flow::Quit), ..PLAIN },
     Command {
         name: ".tables",
         synonyms: &["\\dt"],
@@ -99,7 +99,10 @@ pub static COMMANDS: &[Command] = &[
         arguments: "query",
         help: "how a query would run",
         completes: Completes::Sql,
-        run: |c| c.sql(&format!("EXPLAIN {}", c.argument)),
+        run: |c| {
+            let text = format!("EXPLAIN {}", c.argument);
+            c.sql(&text)
+        },
         ..PLAIN
     },
     Command {
@@ -145,9 +148,13 @@ pub static COMMANDS: &[Command] = &[
     Command { name: ".history", synonyms: &["\\s"], arguments: "[n]", help: "the last statements", run: history, ..PLAIN },
 ];
 
+/// Words that people type to leave or to get help, without a dot.
+const BARE: &[&str] = &["quit", "exit", "help"];
+
 /// Whether a line is meant as a command.
 pub fn is_command(line: &str) -> bool {
-    line.trim_start().starts_with(['.', '\\'])
+    let line = line.trim();
+    line.starts_with(['.', '\\']) || BARE.contains(&line.trim_end_matches(';').to_lowercase().as_str())
 }
 
 /// The command with a name or synonym.
@@ -209,7 +216,7 @@ fn help(call: Call) -> Result<Flow> {
     }
     let name = call.argument.to_lowercase();
     let dotted = format!(".{name}");
-    match find(&name).or_else(|| find(&dotted)) {
+    match find(&dotted).or_else(|| find(&name)) {
         Some(command) => call.print(&line(command)),
         None => Err(unknown(&name)),
     }

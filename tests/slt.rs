@@ -1,0 +1,25 @@
+//! Every `.slt` file and every query of TPC-H, under every configuration, is one test with a name.
+
+mod slt_support;
+
+use libtest_mimic::{Arguments, Trial};
+use slt_support::{Configuration, configurations, files, tpch};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let files = files::all();
+    let mut trials = vec![];
+    for configuration in configurations() {
+        let named = |name: &str| format!("{}::{name}", configuration.name);
+        for file in files.iter().filter(|f| f.runs_under(&configuration.name)) {
+            let (file, configuration) = (file.clone(), configuration.clone());
+            trials.push(Trial::test(named(&file.name), move || file.run(&configuration)));
+        }
+        for query in tpch::queries() {
+            let configuration: Configuration = configuration.clone();
+            trials.push(Trial::test(named(&format!("tpch/q{query:02}")), move || tpch::run(query, &configuration)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,57 @@
+//! Sessions for tests, and what their results look like as text.
+
+pub mod files;
+pub mod tpch;
+
+use arrow::array::RecordBatch;
+use lakebed::Result;
+use lakebed::config::Config;
+use lakebed::session::Session;
+use lakebed::vector::display::ValueFormatter;
+use std::path::Path;
+
+/// One section of `configurations.toml`.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    pub name: String,
+    config: Config,
+}
+
+impl Configuration {
+    /// A session over the warehouse in `folder`.
+    pub fn session(&self, folder: &Path) -> Result<Session> {
+        Session::new(self.config.clone(), &folder.display().to_string())
+    }
+}
+
+/// All configurations, in the order of the file.
+pub fn configurations() -> Vec<Configuration> {
+    let text = std::fs::read_to_string("tests/configurations.toml").unwrap();
+    let sections: toml::Table = text.parse().unwrap();
+    let configuration = |(name, section): (String, toml::Value)| {
+        let mut config = Config::default();
+        for (setting, value) in section.as_table().unwrap() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+            config.set(setting, &value).unwrap();
+        }
+        Configuration { name, config }
+    };
+    sections.into_iter().map(configuration).collect()
+}
+
+/// The rows as text, NULL as `None`.
+pub fn rows(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
+    let mut all = vec![];
+    for batch in batches {
+        let columns: Vec<_> = batch.columns().iter().map(|c| ValueFormatter::new(c.as_ref())).collect();
+        for row in 0..batch.num_rows() {
+            let cell = |column: &ValueFormatter| {
+                let mut text = String::new();
+                column.write(row, &mut text);
+                (!column.is_null(row)).then_some(text)
+            };
+            all.push(columns.iter().map(cell).collect());
+        }
+    }
+    all
+}
