@@ -18,7 +18,9 @@ fn main() -> ExitCode {
         }
         for query in tpch::queries() {
             let configuration: Configuration = configuration.clone();
-            trials.push(Trial::test(named(&format!("tpch/q{query:02}")), move || tpch::run(query, &configuration)));
+            trials.push(Trial::test(named(&format!("tpch/q{query:02}")), move || {
+                tpch::run(query, &configuration)
+            }));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -15,7 +15,13 @@ use std::time::Duration;
 #[command(name = "lakebed", version, max_term_width = 120)]
 pub struct Arguments {
     /// Run these statements and exit
-    #[arg(short = 'c', long = "command", short_alias = 'e', value_name = "SQL", allow_hyphen_values = true)]
+    #[arg(
+        short = 'c',
+        long = "command",
+        short_alias = 'e',
+        value_name = "SQL",
+        allow_hyphen_values = true
+    )]
     commands: Vec<String>,
 
     /// Run the statements of a file and exit; - is standard input
@@ -147,7 +153,12 @@ impl Arguments {
     pub fn parse_or_exit() -> Self {
         let matches = Self::command().get_matches();
         let mut arguments = Self::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-        let places = |id: &str| matches.indices_of(id).map(|places| places.collect::<Vec<_>>()).unwrap_or_default();
+        let places = |id: &str| {
+            matches
+                .indices_of(id)
+                .map(|places| places.collect::<Vec<_>>())
+                .unwrap_or_default()
+        };
         let commands = arguments.commands.drain(..).map(Source::Command);
         let files = arguments.files.drain(..).map(Source::File);
         let mut sources: Vec<(usize, Source)> = places("commands").into_iter().zip(commands).collect();
@@ -207,7 +218,9 @@ impl Arguments {
 /// Reads `500ms`, `90s`, `30m`, `2h`; a number alone is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let seconds = match unit.trim() {
         "ms" => 0.001,

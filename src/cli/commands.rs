@@ -65,7 +65,13 @@ pub static COMMANDS: &[Command] = &[
         completes: Completes::Commands,
         run: help,
     },
-    Command { name: ".quit", synonyms: &["quit", "exit", ".exit", "\\q"], help: "leave; so does Ctrl-D", run: |_| Ok(Flow::Quit), ..PLAIN },
+    Command {
+        name: ".quit",
+        synonyms: &["quit", "exit", ".exit", "\\q"],
+        help: "leave; so does Ctrl-D",
+        run: |_| Ok(Flow::Quit),
+        ..PLAIN
+    },
     Command {
         name: ".tables",
         synonyms: &["\\dt"],
@@ -85,7 +91,13 @@ pub static COMMANDS: &[Command] = &[
             table => c.sql(&format!("DESCRIBE {table}")),
         },
     },
-    Command { name: ".databases", synonyms: &["\\l"], help: "the databases", run: |c| c.sql("SHOW DATABASES"), ..PLAIN },
+    Command {
+        name: ".databases",
+        synonyms: &["\\l"],
+        help: "the databases",
+        run: |c| c.sql("SHOW DATABASES"),
+        ..PLAIN
+    },
     Command {
         name: ".functions",
         synonyms: &["\\df"],
@@ -145,7 +157,14 @@ pub static COMMANDS: &[Command] = &[
         completes: Completes::Settings,
         run: set,
     },
-    Command { name: ".history", synonyms: &["\\s"], arguments: "[n]", help: "the last statements", run: history, ..PLAIN },
+    Command {
+        name: ".history",
+        synonyms: &["\\s"],
+        arguments: "[n]",
+        help: "the last statements",
+        run: history,
+        ..PLAIN
+    },
 ];
 
 /// Words that people type to leave or to get help, without a dot.
@@ -170,14 +189,20 @@ pub fn run(shell: &mut Shell, line: &str, history: &[String]) -> Result<Flow> {
     let line = line.trim().trim_end_matches(';');
     let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     match find(&name.to_lowercase()) {
-        Some(command) => (command.run)(Call { shell, argument: argument.trim(), history }),
+        Some(command) => (command.run)(Call {
+            shell,
+            argument: argument.trim(),
+            history,
+        }),
         None => Err(unknown(name)),
     }
 }
 
 fn unknown(name: &str) -> Error {
     let error = Error::plan(format!("there is no command {name}"));
-    error.with_nearest(name, COMMANDS.iter().map(|c| c.name)).with_hint(".help shows the commands")
+    error
+        .with_nearest(name, COMMANDS.iter().map(|c| c.name))
+        .with_hint(".help shows the commands")
 }
 
 impl Call<'_> {
@@ -198,7 +223,11 @@ impl Call<'_> {
 
     /// Writes to where results go.
     fn print(self, text: &str) -> Result<Flow> {
-        let written = self.shell.output.write_all(text.as_bytes()).and_then(|()| self.shell.output.flush());
+        let written = self
+            .shell
+            .output
+            .write_all(text.as_bytes())
+            .and_then(|()| self.shell.output.flush());
         written.map_err(super::output::output_error)?;
         Ok(Flow::Continue)
     }
@@ -223,7 +252,12 @@ fn help(call: Call) -> Result<Flow> {
 }
 
 fn format(call: Call) -> Result<Flow> {
-    let names = || Format::value_variants().iter().filter_map(|f| f.to_possible_value()).map(|v| v.get_name().to_string());
+    let names = || {
+        Format::value_variants()
+            .iter()
+            .filter_map(|f| f.to_possible_value())
+            .map(|v| v.get_name().to_string())
+    };
     if call.argument.is_empty() {
         let all: Vec<String> = names().collect();
         let current = call.shell.format.and_then(|f| f.to_possible_value());
@@ -274,7 +308,9 @@ fn set(call: Call) -> Result<Flow> {
     if value.is_empty() {
         let config = call.shell.session.config();
         let wanted = SETTINGS.iter().filter(|s| s.name.starts_with(name));
-        let lines: String = wanted.map(|s| format!("{:<18} {:<10} {}\n", s.name, (s.get)(&config), s.doc)).collect();
+        let lines: String = wanted
+            .map(|s| format!("{:<18} {:<10} {}\n", s.name, (s.get)(&config), s.doc))
+            .collect();
         if lines.is_empty() {
             config.get(name)?;
         }
@@ -287,10 +323,17 @@ fn set(call: Call) -> Result<Flow> {
 fn history(call: Call) -> Result<Flow> {
     let wanted = match call.argument {
         "" => 20,
-        n => n.parse().map_err(|_| Error::plan(format!("expected a number of statements, found \"{n}\"")))?,
+        n => n
+            .parse()
+            .map_err(|_| Error::plan(format!("expected a number of statements, found \"{n}\"")))?,
     };
     let skipped = call.history.len().saturating_sub(wanted);
-    let lines: String = call.history.iter().skip(skipped).map(|entry| format!("{entry}\n")).collect();
+    let lines: String = call
+        .history
+        .iter()
+        .skip(skipped)
+        .map(|entry| format!("{entry}\n"))
+        .collect();
     call.print(&lines)
 }
 
@@ -300,7 +343,10 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<&str> = COMMANDS.iter().flat_map(|c| c.synonyms.iter().copied().chain([c.name])).collect();
+        let mut names: Vec<&str> = COMMANDS
+            .iter()
+            .flat_map(|c| c.synonyms.iter().copied().chain([c.name]))
+            .collect();
         let all = names.len();
         names.sort_unstable();
         names.dedup();

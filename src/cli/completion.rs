@@ -14,14 +14,96 @@ use std::sync::LazyLock;
 
 /// Words offered where nothing better is known.
 const KEYWORDS: &[&str] = &[
-    "ALL", "AND", "ANTI", "ARRAY", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COLUMNS", "COPY", "CREATE", "CROSS",
-    "CUBE", "CURRENT_DATE", "CURRENT_TIMESTAMP", "DATABASE", "DATABASES", "DATE", "DESC", "DESCRIBE", "DISTINCT", "DROP",
-    "ELSE", "END", "EXCEPT", "EXISTS", "EXPLAIN", "EXPLAIN ANALYZE", "EXTERNAL", "EXTRACT", "FALSE", "FILTER", "FIRST",
-    "FROM", "FULL", "FUNCTIONS", "GROUP BY", "GROUPING SETS", "HAVING", "IN", "INNER", "INSERT INTO", "INTERSECT",
-    "INTERVAL", "IS", "JOIN", "LAST", "LATERAL", "LEFT", "LIKE", "LIMIT", "LOCATION", "NATURAL", "NOT", "NULL", "NULLS",
-    "OFFSET", "ON", "OR", "ORDER BY", "OVER", "PARTITION BY", "RANGE", "RIGHT", "ROLLUP", "ROWS", "SELECT", "SEMI", "SET",
-    "SETTINGS", "SHOW", "STORED AS", "TABLE", "TABLES", "THEN", "TIMESTAMP", "TO", "TRUE", "TRY_CAST", "UNION", "UNNEST",
-    "USE", "USING", "VALUES", "VIEW", "WHEN", "WHERE", "WITH",
+    "ALL",
+    "AND",
+    "ANTI",
+    "ARRAY",
+    "AS",
+    "ASC",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "COLUMNS",
+    "COPY",
+    "CREATE",
+    "CROSS",
+    "CUBE",
+    "CURRENT_DATE",
+    "CURRENT_TIMESTAMP",
+    "DATABASE",
+    "DATABASES",
+    "DATE",
+    "DESC",
+    "DESCRIBE",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXCEPT",
+    "EXISTS",
+    "EXPLAIN",
+    "EXPLAIN ANALYZE",
+    "EXTERNAL",
+    "EXTRACT",
+    "FALSE",
+    "FILTER",
+    "FIRST",
+    "FROM",
+    "FULL",
+    "FUNCTIONS",
+    "GROUP BY",
+    "GROUPING SETS",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INSERT INTO",
+    "INTERSECT",
+    "INTERVAL",
+    "IS",
+    "JOIN",
+    "LAST",
+    "LATERAL",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "LOCATION",
+    "NATURAL",
+    "NOT",
+    "NULL",
+    "NULLS",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER BY",
+    "OVER",
+    "PARTITION BY",
+    "RANGE",
+    "RIGHT",
+    "ROLLUP",
+    "ROWS",
+    "SELECT",
+    "SEMI",
+    "SET",
+    "SETTINGS",
+    "SHOW",
+    "STORED AS",
+    "TABLE",
+    "TABLES",
+    "THEN",
+    "TIMESTAMP",
+    "TO",
+    "TRUE",
+    "TRY_CAST",
+    "UNION",
+    "UNNEST",
+    "USE",
+    "USING",
+    "VALUES",
+    "VIEW",
+    "WHEN",
+    "WHERE",
+    "WITH",
 ];
 
 /// Relations of a statement and what they are called: `FROM name [AS] alias`.
@@ -39,7 +121,11 @@ pub struct SqlCompleter {
 
 impl SqlCompleter {
     pub fn new(session: Session) -> Self {
-        Self { session, files: FilenameCompleter::new(), columns: RefCell::default() }
+        Self {
+            session,
+            files: FilenameCompleter::new(),
+            columns: RefCell::default(),
+        }
     }
 
     /// A statement has run: tables may be others now.
@@ -50,7 +136,9 @@ impl SqlCompleter {
     /// Candidates for the word that ends at `pos`, and where it begins.
     pub fn candidates(&self, line: &str, pos: usize) -> (usize, Vec<String>) {
         let before = line.get(..pos).unwrap_or(line);
-        let word_start = before.rfind(|c: char| !is_word(c)).map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8));
+        let word_start = before
+            .rfind(|c: char| !is_word(c))
+            .map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8));
         let word = &before[word_start..];
         if commands::is_command(before) {
             return self.command_candidates(before, word_start, word);
@@ -73,7 +161,11 @@ impl SqlCompleter {
             }
         };
         // Everything there is would be no help.
-        let found = if word.is_empty() && found.len() > 200 { vec![] } else { matching(word, found) };
+        let found = if word.is_empty() && found.len() > 200 {
+            vec![]
+        } else {
+            matching(word, found)
+        };
         (word_start, found)
     }
 
@@ -81,7 +173,10 @@ impl SqlCompleter {
         let line = before.trim_start();
         let Some((name, argument)) = line.split_once(char::is_whitespace) else {
             let names = COMMANDS.iter().flat_map(|c| c.synonyms.iter().copied().chain([c.name]));
-            return (before.len() - line.len(), matching(line, names.map(str::to_string).collect()));
+            return (
+                before.len() - line.len(),
+                matching(line, names.map(str::to_string).collect()),
+            );
         };
         let all = match commands::find(&name.to_lowercase()).map_or(Completes::Nothing, |c| c.completes) {
             Completes::Tables => self.relations(),
@@ -129,7 +224,10 @@ impl SqlCompleter {
     /// What can follow `qualifier.`: tables of a database, columns of a relation or alias.
     fn members(&self, qualifier: &str, line: &str) -> Vec<String> {
         let is = |name: &str| name.eq_ignore_ascii_case(qualifier);
-        if let Some((text, _)) = relations(line).into_iter().find(|(text, alias)| is(alias) || (alias.is_empty() && is(text))) {
+        if let Some((text, _)) = relations(line)
+            .into_iter()
+            .find(|(text, alias)| is(alias) || (alias.is_empty() && is(text)))
+        {
             return self.columns(&text);
         }
         self.tables(&qualifier.to_lowercase())
@@ -141,7 +239,9 @@ impl SqlCompleter {
             return known.clone();
         }
         let frame = self.session.sql(&format!("SELECT * FROM {relation}"));
-        let names = frame.map(|f| f.schema().iter().map(|field| field.name.to_string()).collect()).unwrap_or_default();
+        let names = frame
+            .map(|f| f.schema().iter().map(|field| field.name.to_string()).collect())
+            .unwrap_or_default();
         self.columns.borrow_mut().insert(relation.to_string(), names);
         self.columns.borrow().get(relation).cloned().unwrap_or_default()
     }
@@ -157,7 +257,16 @@ impl Completer for SqlCompleter {
             return self.files.complete_path(line, pos);
         }
         let (start, found) = self.candidates(line, pos);
-        Ok((start, found.into_iter().map(|text| Pair { display: text.clone(), replacement: text }).collect()))
+        Ok((
+            start,
+            found
+                .into_iter()
+                .map(|text| Pair {
+                    display: text.clone(),
+                    replacement: text,
+                })
+                .collect(),
+        ))
     }
 }
 
@@ -166,7 +275,10 @@ fn is_word(c: char) -> bool {
 }
 
 fn previous_word(text: &str) -> &str {
-    text.split(|c: char| !is_word(c)).rfind(|w| !w.is_empty()).filter(|_| text.ends_with(char::is_whitespace)).unwrap_or_default()
+    text.split(|c: char| !is_word(c))
+        .rfind(|w| !w.is_empty())
+        .filter(|_| text.ends_with(char::is_whitespace))
+        .unwrap_or_default()
 }
 
 /// A keyword in the case in which the word was begun.
@@ -187,10 +299,19 @@ fn matching(word: &str, mut all: Vec<String>) -> Vec<String> {
 
 /// Relations in a text, with their aliases or an empty text.
 fn relations(text: &str) -> Vec<(String, String)> {
-    let Some(pattern) = RELATION.as_ref() else { return vec![] };
+    let Some(pattern) = RELATION.as_ref() else {
+        return vec![];
+    };
     let found = pattern.captures_iter(text).filter_map(|c| {
         let alias = c.get(2).map_or("", |m| m.as_str());
-        let alias = if KEYWORDS.iter().any(|k| k.split(' ').any(|w| w.eq_ignore_ascii_case(alias))) { "" } else { alias };
+        let alias = if KEYWORDS
+            .iter()
+            .any(|k| k.split(' ').any(|w| w.eq_ignore_ascii_case(alias)))
+        {
+            ""
+        } else {
+            alias
+        };
         Some((c.get(1)?.as_str().to_string(), alias.to_string()))
     });
     found.collect()
@@ -204,7 +325,12 @@ mod tests {
     fn complete(line: &str) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let session = Session::new(Config::default(), &folder.path().display().to_string()).unwrap();
-        let run = |text: &str| session.execute(text).unwrap().for_each(|r| drop(r.unwrap().collect().unwrap()));
+        let run = |text: &str| {
+            session
+                .execute(text)
+                .unwrap()
+                .for_each(|r| drop(r.unwrap().collect().unwrap()))
+        };
         run("CREATE VIEW trips AS SELECT 1 AS fare_amount, 2 AS tip; CREATE DATABASE lake");
         let completer = SqlCompleter::new(session);
         completer.candidates(line, line.find('|').unwrap_or(line.len())).1

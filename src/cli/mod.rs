@@ -53,7 +53,10 @@ fn open(arguments: &Arguments) -> Result<Shell, Exit> {
     let config = arguments.config().map_err(usage)?;
     let mut variables = Variables::new();
     let assignments = arguments.variables().map_err(usage)?;
-    assignments.iter().try_for_each(|assignment| variables.set(assignment)).map_err(usage)?;
+    assignments
+        .iter()
+        .try_for_each(|assignment| variables.set(assignment))
+        .map_err(usage)?;
     let open = || {
         let session = Session::new(config, &arguments.session.warehouse)?;
         if let Some(database) = &arguments.session.database {

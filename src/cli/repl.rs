@@ -29,7 +29,10 @@ pub fn run(shell: &mut Shell) -> Result<Outcome, Exit> {
         // A history that is not there yet, or cannot be read, is an empty one.
         let _ = editor.load_history(file);
     }
-    shell.tell(&format!("lakebed {} · .help shows the commands, Ctrl-D leaves", env!("CARGO_PKG_VERSION")));
+    shell.tell(&format!(
+        "lakebed {} · .help shows the commands, Ctrl-D leaves",
+        env!("CARGO_PKG_VERSION")
+    ));
     loop {
         let prompt = format!("{}> ", shell.session.database());
         match editor.readline(&prompt) {
@@ -93,7 +96,10 @@ fn new_editor(shell: &Shell) -> rustyline::Result<Editor<SqlHelper, FileHistory>
 /// `$XDG_STATE_HOME/lakebed/history`; its folder is made when it is missing.
 fn history_file() -> Option<PathBuf> {
     let folders = etcetera::choose_base_strategy().ok()?;
-    let folder = folders.state_dir().unwrap_or_else(|| folders.data_dir()).join("lakebed");
+    let folder = folders
+        .state_dir()
+        .unwrap_or_else(|| folders.data_dir())
+        .join("lakebed");
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

@@ -59,7 +59,10 @@ fn render(error: &Error, origin: Option<(&str, &str)>) -> String {
         && let Some((line_start, lines, range)) = excerpt(text, span)
     {
         let place = AnnotationKind::Primary.span(range);
-        let snippet = Snippet::source(lines).line_start(line_start).path(name).annotation(place);
+        let snippet = Snippet::source(lines)
+            .line_start(line_start)
+            .path(name)
+            .annotation(place);
         group = group.element(snippet);
     }
     if let Some(hint) = error.hint() {
@@ -82,7 +85,10 @@ fn excerpt(text: &str, span: Span) -> Option<(usize, String, Range<usize>)> {
     };
     if line.len() > 4 * AROUND {
         let from = line[..start].char_indices().rev().nth(AROUND).map_or(0, |(i, _)| i);
-        let to = line[start..].char_indices().nth(2 * AROUND).map_or(line.len(), |(i, _)| start + i);
+        let to = line[start..]
+            .char_indices()
+            .nth(2 * AROUND)
+            .map_or(line.len(), |(i, _)| start + i);
         let shown = line.get(from..to)?.to_string();
         return Some((number + 1, shown, start - from..end.min(to) - from));
     }
@@ -100,13 +106,19 @@ mod tests {
     use super::*;
 
     fn span(line: u64, from: u64, to: u64) -> Span {
-        Span { start: Position { line, column: from }, end: Position { line, column: to } }
+        Span {
+            start: Position { line, column: from },
+            end: Position { line, column: to },
+        }
     }
 
     #[test]
     fn the_place_is_marked_and_the_hint_follows() {
-        let error = Error::plan("column \"fare\" does not exist").with_span(span(2, 8, 12)).with_hint("did you mean \"far\"?");
-        let text = anstream::adapter::strip_str(&render(&error, Some(("job.sql", "-- ä\nSELECT fare FROM t")))).to_string();
+        let error = Error::plan("column \"fare\" does not exist")
+            .with_span(span(2, 8, 12))
+            .with_hint("did you mean \"far\"?");
+        let text =
+            anstream::adapter::strip_str(&render(&error, Some(("job.sql", "-- ä\nSELECT fare FROM t")))).to_string();
         assert!(text.contains("error: column \"fare\" does not exist"), "{text}");
         assert!(text.contains("--> job.sql:2:8"), "{text}");
         assert!(text.contains("^^^^\n"), "{text}");
@@ -116,7 +128,14 @@ mod tests {
     #[test]
     fn places_outside_of_the_text_and_in_long_lines_do_no_harm() {
         let long = format!("SELECT {} ü FROM t", "x + ".repeat(1000));
-        for (line, from, to) in [(1, 4009, 4010), (1, 1, 9999), (1, 9999, 10000), (7, 1, 2), (1, 0, 0), (0, 0, 0)] {
+        for (line, from, to) in [
+            (1, 4009, 4010),
+            (1, 1, 9999),
+            (1, 9999, 10000),
+            (7, 1, 2),
+            (1, 0, 0),
+            (0, 0, 0),
+        ] {
             let error = Error::plan("wrong").with_span(span(line, from, to));
             assert!(render(&error, Some(("f", &long))).len() < 2000);
         }

@@ -75,7 +75,11 @@ impl Shell {
             report(error, Some((name, text)));
             Err(Exit::of(error))
         };
-        let expanded = match self.variables.with_defaults(text).and_then(|variables| variables.expand(text)) {
+        let expanded = match self
+            .variables
+            .with_defaults(text)
+            .and_then(|variables| variables.expand(text))
+        {
             Ok(expanded) => expanded,
             Err(error) => return failed(&error, text),
         };
@@ -104,7 +108,10 @@ impl Shell {
     /// Runs a text for what it does to the session: what it creates ends with the session, and its results are not shown.
     pub fn prepare(&mut self, name: &str, text: &str) -> Result<Outcome, Exit> {
         let output = std::mem::replace(&mut self.output, Output::nowhere());
-        let (timer, quiet) = (std::mem::replace(&mut self.timer, false), std::mem::replace(&mut self.quiet, true));
+        let (timer, quiet) = (
+            std::mem::replace(&mut self.timer, false),
+            std::mem::replace(&mut self.quiet, true),
+        );
         self.session.set_temporary_ddl(true);
         let result = self.run_text(name, text);
         self.session.set_temporary_ddl(false);
@@ -125,8 +132,9 @@ impl Shell {
             (Err(_), _) if self.output.closed => return Ok(Outcome::Closed),
             (Err(error), Some(Stopped::TimedOut)) if error.kind() == ErrorKind::Cancelled => {
                 let limit = self.timeout.unwrap_or_default();
-                return Err(Error::resources(format!("the statement took longer than {limit:?}"))
-                    .with_hint("raise --timeout"));
+                return Err(
+                    Error::resources(format!("the statement took longer than {limit:?}")).with_hint("raise --timeout")
+                );
             }
             (Ok(_), Some(Stopped::Interrupted)) => return Err(Error::cancelled()),
             (result, _) => result?,
@@ -176,7 +184,9 @@ impl Shell {
     fn output_options(&self) -> OutputOptions {
         let terminal = self.output.is_terminal;
         OutputOptions {
-            format: self.format.unwrap_or(if terminal { Format::Table } else { Format::Csv }),
+            format: self
+                .format
+                .unwrap_or(if terminal { Format::Table } else { Format::Csv }),
             header: self.header,
             null: self.null.clone(),
             width: terminal.then(window_width).flatten(),
@@ -193,7 +203,13 @@ fn summary(
     context: Option<&crate::runtime::QueryContext>,
 ) -> String {
     let mut parts: Vec<String> = what.into_iter().collect();
-    parts.extend(rows.map(|n| if n == 1 { "1 row".into() } else { format!("{} rows", count(n)) }));
+    parts.extend(rows.map(|n| {
+        if n == 1 {
+            "1 row".into()
+        } else {
+            format!("{} rows", count(n))
+        }
+    }));
     parts.push(match took.as_secs_f64() {
         s if s < 0.1 => format!("{:.1} ms", s * 1e3),
         s if s < 100.0 => format!("{s:.2} s"),
@@ -232,15 +248,27 @@ impl Output {
     pub fn new(file: Option<&Path>) -> Result<Self> {
         let Some(path) = file else {
             let to = Box::new(BufWriter::with_capacity(1 << 16, stdout()));
-            return Ok(Self { to, is_terminal: stdout().is_terminal(), closed: false });
+            return Ok(Self {
+                to,
+                is_terminal: stdout().is_terminal(),
+                closed: false,
+            });
         };
         let file =
             File::create(path).map_err(|e| Error::storage(format!("cannot write to {}: {e}", path.display())))?;
-        Ok(Self { to: Box::new(BufWriter::with_capacity(1 << 16, file)), is_terminal: false, closed: false })
+        Ok(Self {
+            to: Box::new(BufWriter::with_capacity(1 << 16, file)),
+            is_terminal: false,
+            closed: false,
+        })
     }
 
     fn nowhere() -> Self {
-        Self { to: Box::new(std::io::sink()), is_terminal: false, closed: false }
+        Self {
+            to: Box::new(std::io::sink()),
+            is_terminal: false,
+            closed: false,
+        }
     }
 
     fn noted<T>(&mut self, result: std::io::Result<T>) -> std::io::Result<T> {

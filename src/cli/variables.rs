@@ -21,7 +21,9 @@ impl Variables {
                 self.0.insert(name.trim().to_string(), value.to_string());
                 Ok(())
             }
-            _ => Err(Error::syntax(format!("expected name=value for a variable, found \"{assignment}\""))),
+            _ => Err(Error::syntax(format!(
+                "expected name=value for a variable, found \"{assignment}\""
+            ))),
         }
     }
 
@@ -34,9 +36,14 @@ impl Variables {
 
     /// Adds the defaults that a file gives in its leading comments: `-- @default name = value`.
     pub fn add_defaults(&mut self, text: &str) -> Result<()> {
-        let leading = text.lines().map(str::trim).take_while(|l| l.is_empty() || l.starts_with("--"));
+        let leading = text
+            .lines()
+            .map(str::trim)
+            .take_while(|l| l.is_empty() || l.starts_with("--"));
         for line in leading {
-            let Some(rest) = line.trim_start_matches('-').trim_start().strip_prefix("@default ") else { continue };
+            let Some(rest) = line.trim_start_matches('-').trim_start().strip_prefix("@default ") else {
+                continue;
+            };
             let (name, value) = rest
                 .split_once('=')
                 .ok_or_else(|| Error::syntax(format!("expected \"-- @default name = value\", found \"{line}\"")))?;
@@ -82,7 +89,10 @@ impl Variables {
                 previous = '}';
                 continue;
             } else if c == ':' && previous != ':' && !previous.is_alphanumeric() {
-                let name: String = rest[1..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let name: String = rest[1..]
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if is_name(&name) {
                     out.push_str(&literal(self.get(&name)?));
                     rest = &rest[1 + name.len()..];
@@ -124,8 +134,13 @@ fn is_name(text: &str) -> bool {
 /// A number stays a number, anything else is a quoted text.
 fn literal(value: &str) -> String {
     let number = value.strip_prefix('-').unwrap_or(value);
-    let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') && number.parse::<f64>().is_ok();
-    if is_number { value.to_string() } else { format!("'{}'", value.replace('\'', "''")) }
+    let is_number =
+        !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') && number.parse::<f64>().is_ok();
+    if is_number {
+        value.to_string()
+    } else {
+        format!("'{}'", value.replace('\'', "''"))
+    }
 }
 
 #[cfg(test)]
@@ -141,14 +156,23 @@ mod tests {
         let text = "SELECT :n, :name, ':n', x::int, '${month}/a', ${n} -- :unset\n/* ${unset} */";
         let expanded = "SELECT -5, 'O''Brien', ':n', x::int, '2020-01/a', -5 -- :unset\n/* ${unset} */";
         assert_eq!(variables.expand(text).unwrap(), expanded);
-        assert!(variables.expand("SELECT :mont").unwrap_err().hint().unwrap().contains("month"));
+        assert!(
+            variables
+                .expand("SELECT :mont")
+                .unwrap_err()
+                .hint()
+                .unwrap()
+                .contains("month")
+        );
     }
 
     #[test]
     fn defaults_give_way_to_what_is_set() {
         let mut variables = Variables::new();
         variables.set("a=1").unwrap();
-        variables.add_defaults("-- @default a = 2\n-- @default b = x/${a}\nSELECT 1").unwrap();
+        variables
+            .add_defaults("-- @default a = 2\n-- @default b = x/${a}\nSELECT 1")
+            .unwrap();
         assert_eq!(variables.expand("${a} ${b}").unwrap(), "1 x/1");
     }
 }

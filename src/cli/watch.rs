@@ -100,7 +100,12 @@ impl Watch {
             reason
         };
         let thread = std::thread::Builder::new().name("watch".into()).spawn(watching).ok();
-        Self { interrupt: interrupt.clone(), stop, hide, thread }
+        Self {
+            interrupt: interrupt.clone(),
+            stop,
+            hide,
+            thread,
+        }
     }
 
     /// Takes the progress line away, before results appear in its place.
@@ -177,7 +182,12 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!(["7", "1,234", "12,345,678"], [count(7), count(1234), count(12_345_678)].each_ref().map(|s| s.as_str()));
+        assert_eq!(
+            ["7", "1,234", "12,345,678"],
+            [count(7), count(1234), count(12_345_678)]
+                .each_ref()
+                .map(|s| s.as_str())
+        );
         assert_eq!(size(3 << 29), "1.5 GB");
     }
 }

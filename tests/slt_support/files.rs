@@ -30,7 +30,12 @@ fn collect(folder: &Path, files: &mut Vec<File>) {
         if path.is_dir() {
             collect(&path, files);
         } else if path.extension().is_some_and(|e| e == "slt") {
-            let name = path.strip_prefix("tests/slt").unwrap().with_extension("").display().to_string();
+            let name = path
+                .strip_prefix("tests/slt")
+                .unwrap()
+                .with_extension("")
+                .display()
+                .to_string();
             let text = std::fs::read_to_string(&path).unwrap();
             files.push(File { name, path, text });
         }
@@ -51,13 +56,17 @@ impl File {
         std::fs::create_dir(&test_folder)?;
         let session = configuration.session(&folder.path().join("warehouse"))?;
         let mut runner = Runner::new(move || {
-            let connection = Connection { session: session.clone() };
+            let connection = Connection {
+                session: session.clone(),
+            };
             async move { Ok(connection) }
         });
         runner.add_label(&configuration.name);
         let script = self.text.replace("__TEST_DIR__", &test_folder.display().to_string());
         let name = self.path.display().to_string();
-        runner.run_script_with_name(&script, name).map_err(|e| Failed::from(e.display(false).to_string()))
+        runner
+            .run_script_with_name(&script, name)
+            .map_err(|e| Failed::from(e.display(false).to_string()))
     }
 }
 
@@ -77,8 +86,13 @@ impl DB for Connection {
                 StatementResult::Rows(result) => {
                     let columns = result.schema().fields().len();
                     let batches = result.collect::<lakebed::Result<Vec<_>>>()?;
-                    let rows = rows(&batches).into_iter().map(|row| row.into_iter().map(shown).collect());
-                    DBOutput::Rows { types: vec![DefaultColumnType::Any; columns], rows: rows.collect() }
+                    let rows = rows(&batches)
+                        .into_iter()
+                        .map(|row| row.into_iter().map(shown).collect());
+                    DBOutput::Rows {
+                        types: vec![DefaultColumnType::Any; columns],
+                        rows: rows.collect(),
+                    }
                 }
             };
         }

@@ -43,7 +43,11 @@ pub fn configurations() -> Vec<Configuration> {
 pub fn rows(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
     let mut all = vec![];
     for batch in batches {
-        let columns: Vec<_> = batch.columns().iter().map(|c| ValueFormatter::new(c.as_ref())).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|c| ValueFormatter::new(c.as_ref()))
+            .collect();
         for row in 0..batch.num_rows() {
             let cell = |column: &ValueFormatter| {
                 let mut text = String::new();

@@ -51,12 +51,28 @@ fn make_warehouse() -> Result<TempDir, Box<dyn std::error::Error>> {
     let path = folder.path();
     write(path, "region", RegionArrow::new(RegionGenerator::new(SCALE, 1, 1)))?;
     write(path, "nation", NationArrow::new(NationGenerator::new(SCALE, 1, 1)))?;
-    write(path, "supplier", SupplierArrow::new(SupplierGenerator::new(SCALE, 1, 1)))?;
+    write(
+        path,
+        "supplier",
+        SupplierArrow::new(SupplierGenerator::new(SCALE, 1, 1)),
+    )?;
     write(path, "part", PartArrow::new(PartGenerator::new(SCALE, 1, 1)))?;
-    write(path, "partsupp", PartSuppArrow::new(PartSuppGenerator::new(SCALE, 1, 1)))?;
-    write(path, "customer", CustomerArrow::new(CustomerGenerator::new(SCALE, 1, 1)))?;
+    write(
+        path,
+        "partsupp",
+        PartSuppArrow::new(PartSuppGenerator::new(SCALE, 1, 1)),
+    )?;
+    write(
+        path,
+        "customer",
+        CustomerArrow::new(CustomerGenerator::new(SCALE, 1, 1)),
+    )?;
     write(path, "orders", OrderArrow::new(OrderGenerator::new(SCALE, 1, 1)))?;
-    write(path, "lineitem", LineItemArrow::new(LineItemGenerator::new(SCALE, 1, 1)))?;
+    write(
+        path,
+        "lineitem",
+        LineItemArrow::new(LineItemGenerator::new(SCALE, 1, 1)),
+    )?;
     Ok(folder)
 }
 
@@ -64,7 +80,9 @@ fn make_warehouse() -> Result<TempDir, Box<dyn std::error::Error>> {
 fn write(folder: &Path, table: &str, batches: impl RecordBatchReader) -> Result<(), Box<dyn std::error::Error>> {
     let location = folder.join("tpch").join(table);
     std::fs::create_dir_all(&location)?;
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .build();
     let file = File::create(location.join("part-0.parquet"))?;
     let mut writer = ArrowWriter::try_new(file, batches.schema(), Some(properties))?;
     for batch in batches {
@@ -72,7 +90,10 @@ fn write(folder: &Path, table: &str, batches: impl RecordBatchReader) -> Result<
     }
     writer.close()?;
     let session = Session::new(Default::default(), &folder.display().to_string())?;
-    let statement = format!("CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{}'", location.display());
+    let statement = format!(
+        "CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{}'",
+        location.display()
+    );
     session.execute(&statement)?.try_for_each(|result| result.map(drop))?;
     Ok(())
 }
@@ -80,8 +101,15 @@ fn write(folder: &Path, table: &str, batches: impl RecordBatchReader) -> Result<
 /// The stored answer; an empty field is NULL.
 fn answer(query: u32) -> Result<Vec<Vec<Option<String>>>, Failed> {
     let path = format!("testdata/tpch/answers/q{query:02}.csv");
-    let columns = std::fs::read_to_string(&path)?.lines().next().unwrap_or_default().split(',').count();
-    let fields: Vec<Field> = (0..columns).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
+    let columns = std::fs::read_to_string(&path)?
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split(',')
+        .count();
+    let fields: Vec<Field> = (0..columns)
+        .map(|i| Field::new(format!("c{i}"), DataType::Utf8, true))
+        .collect();
     let reader = arrow::csv::ReaderBuilder::new(Arc::new(Schema::new(fields))).with_header(true);
     let mut all = vec![];
     for batch in reader.build(File::open(&path)?)? {
@@ -89,7 +117,12 @@ fn answer(query: u32) -> Result<Vec<Vec<Option<String>>>, Failed> {
         for row in 0..batch.num_rows() {
             let cell = |column: &arrow::array::ArrayRef| {
                 let texts = column.as_string::<i32>();
-                texts.iter().nth(row).flatten().filter(|text| !text.is_empty()).map(str::to_string)
+                texts
+                    .iter()
+                    .nth(row)
+                    .flatten()
+                    .filter(|text| !text.is_empty())
+                    .map(str::to_string)
             };
             all.push(batch.columns().iter().map(cell).collect());
         }
@@ -97,17 +130,17 @@ fn answer(query: u32) -> Result<Vec<Vec<Option<String>>>, Failed> {
     Ok(all)
 }
 
-fn compare(
-    types: &[DataType],
-    found: &[Vec<Option<String>>],
-    expected: &[Vec<Option<String>>],
-) -> Result<(), Failed> {
+fn compare(types: &[DataType], found: &[Vec<Option<String>>], expected: &[Vec<Option<String>>]) -> Result<(), Failed> {
     if found.len() != expected.len() {
         return Err(format!("{} rows, expected {}", found.len(), expected.len()).into());
     }
     for (number, (found, expected)) in found.iter().zip(expected).enumerate() {
         let same = found.len() == expected.len()
-            && found.iter().zip(expected).zip(types).all(|((found, expected), t)| equal(t, found.as_deref(), expected.as_deref()));
+            && found
+                .iter()
+                .zip(expected)
+                .zip(types)
+                .all(|((found, expected), t)| equal(t, found.as_deref(), expected.as_deref()));
         if !same {
             return Err(format!("row {}:\n found    {found:?}\n expected {expected:?}", number + 1).into());
         }
@@ -123,7 +156,9 @@ fn equal(data_type: &DataType, found: Option<&str>, expected: Option<&str>) -> b
     if found == expected {
         return true;
     }
-    let (Ok(x), Ok(y)) = (found.parse::<f64>(), expected.parse::<f64>()) else { return false };
+    let (Ok(x), Ok(y)) = (found.parse::<f64>(), expected.parse::<f64>()) else {
+        return false;
+    };
     let tolerance = match data_type {
         DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => 0.5001 * 10f64.powi(-i32::from(*scale)),
         DataType::Float32 | DataType::Float64 => 1e-9 * y.abs(),

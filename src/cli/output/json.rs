@@ -25,7 +25,11 @@ impl Json {
 
 impl ResultWriter for Json {
     fn begin(&mut self, _schema: &SchemaRef, out: &mut dyn Write) -> Result<()> {
-        if self.array { out.write_all(b"[").map_err(output_error) } else { Ok(()) }
+        if self.array {
+            out.write_all(b"[").map_err(output_error)
+        } else {
+            Ok(())
+        }
     }
 
     fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<()> {
@@ -77,11 +81,19 @@ fn push_value(array: &dyn Array, row: usize, out: &mut String) {
             ValueFormatter::new(array).write(row, out);
         }
         DataType::Decimal64(..) | DataType::Decimal128(..) => ValueFormatter::new(array).write(row, out),
-        DataType::Float32 => push_number(array.as_primitive::<arrow::datatypes::Float32Type>().value(row) as f64, out),
+        DataType::Float32 => push_number(
+            array.as_primitive::<arrow::datatypes::Float32Type>().value(row) as f64,
+            out,
+        ),
         DataType::Float64 => push_number(array.as_primitive::<arrow::datatypes::Float64Type>().value(row), out),
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
-            push_list(items.len(), out, |i, out| push_value(items.as_ref(), i, out), ('[', ']'));
+            push_list(
+                items.len(),
+                out,
+                |i, out| push_value(items.as_ref(), i, out),
+                ('[', ']'),
+            );
         }
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
@@ -115,7 +127,16 @@ fn push_value(array: &dyn Array, row: usize, out: &mut String) {
 fn push_number(value: f64, out: &mut String) {
     match serde_json::Number::from_f64(value) {
         Some(number) => out.push_str(&number.to_string()),
-        None => push_text(if value.is_nan() { "NaN" } else if value > 0.0 { "Infinity" } else { "-Infinity" }, out),
+        None => push_text(
+            if value.is_nan() {
+                "NaN"
+            } else if value > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            },
+            out,
+        ),
     }
 }
 

@@ -66,7 +66,11 @@ pub fn writer(options: &OutputOptions) -> Box<dyn ResultWriter> {
 
 /// The formatters of a batch's columns.
 fn formatters(batch: &RecordBatch) -> Vec<ValueFormatter<'_>> {
-    batch.columns().iter().map(|c| ValueFormatter::new(c.as_ref() as &dyn Array)).collect()
+    batch
+        .columns()
+        .iter()
+        .map(|c| ValueFormatter::new(c.as_ref() as &dyn Array))
+        .collect()
 }
 
 /// An error of writing to the output.

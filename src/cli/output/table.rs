@@ -29,7 +29,14 @@ pub struct TableWriter {
 
 impl TableWriter {
     pub fn new(options: OutputOptions, null: String, markdown: bool) -> Self {
-        Self { options, null, markdown, names: vec![], types: vec![], rows: vec![] }
+        Self {
+            options,
+            null,
+            markdown,
+            names: vec![],
+            types: vec![],
+            rows: vec![],
+        }
     }
 
     /// The widths columns get so that the frame fits the window, and which columns are shown.
@@ -37,7 +44,9 @@ impl TableWriter {
         let natural: Vec<usize> = (0..self.names.len())
             .map(|i| {
                 let cells = self.rows.iter().map(|r| r[i].width()).max().unwrap_or(0);
-                let heading = self.names[i].width().max(if self.markdown { 0 } else { self.type_label(i).width() });
+                let heading = self.names[i]
+                    .width()
+                    .max(if self.markdown { 0 } else { self.type_label(i).width() });
                 cells.max(heading).min(LONGEST)
             })
             .collect();
@@ -57,10 +66,24 @@ impl TableWriter {
         let mut widths = natural.clone();
         // The widest column gives way first, down to the next widest.
         while shown.iter().map(|&i| widths[i]).sum::<usize>() > room {
-            let Some(&widest) = shown.iter().max_by_key(|&&i| widths[i]).filter(|&&i| widths[i] > NARROWEST) else { break };
+            let Some(&widest) = shown
+                .iter()
+                .max_by_key(|&&i| widths[i])
+                .filter(|&&i| widths[i] > NARROWEST)
+            else {
+                break;
+            };
             let excess = shown.iter().map(|&i| widths[i]).sum::<usize>() - room;
-            let second = shown.iter().filter(|&&i| i != widest).map(|&i| widths[i]).max().unwrap_or(0);
-            let target = widths[widest].saturating_sub(excess).max(second.saturating_sub(1)).max(NARROWEST);
+            let second = shown
+                .iter()
+                .filter(|&&i| i != widest)
+                .map(|&i| widths[i])
+                .max()
+                .unwrap_or(0);
+            let target = widths[widest]
+                .saturating_sub(excess)
+                .max(second.saturating_sub(1))
+                .max(NARROWEST);
             widths[widest] = target.min(widths[widest] - 1);
         }
         (widths, shown)
@@ -73,12 +96,24 @@ impl TableWriter {
 
     fn table(&self) -> Table {
         let (widths, shown) = self.fit();
-        let gap = if shown.len() < self.names.len() { Some(shown.len() / 2) } else { None };
+        let gap = if shown.len() < self.names.len() {
+            Some(shown.len() / 2)
+        } else {
+            None
+        };
         let mut table = Table::new();
-        table.load_style(if self.markdown { comfy_table::presets::ASCII_MARKDOWN } else { FRAME });
+        table.load_style(if self.markdown {
+            comfy_table::presets::ASCII_MARKDOWN
+        } else {
+            FRAME
+        });
         let header = |i: usize| {
             let name = shorten(&self.names[i], widths[i]);
-            if self.markdown { name } else { format!("{name}\n{}", shorten(&self.type_label(i), widths[i])) }
+            if self.markdown {
+                name
+            } else {
+                format!("{name}\n{}", shorten(&self.type_label(i), widths[i]))
+            }
         };
         if self.options.header {
             table.set_header(with_gap(shown.iter().map(|&i| Cell::new(header(i))).collect(), gap));
@@ -87,7 +122,11 @@ impl TableWriter {
             let cell = |&i: &usize| {
                 let text = shorten(&one_line(&row[i]), widths[i]);
                 let text = if self.markdown { text.replace('|', "\\|") } else { text };
-                let alignment = if is_numeric(&self.types[i]) { CellAlignment::Right } else { CellAlignment::Left };
+                let alignment = if is_numeric(&self.types[i]) {
+                    CellAlignment::Right
+                } else {
+                    CellAlignment::Left
+                };
                 Cell::new(text).set_alignment(alignment)
             };
             table.add_row(with_gap(shown.iter().map(cell).collect(), gap));
@@ -106,7 +145,17 @@ fn with_gap(mut cells: Vec<Cell>, gap: Option<usize>) -> Vec<Cell> {
 /// Line breaks and tabs would tear the frame.
 fn one_line(text: &str) -> String {
     if text.contains(|c: char| c.is_control()) {
-        text.chars().map(|c| if c == '\n' { '⏎' } else if c.is_control() { ' ' } else { c }).collect()
+        text.chars()
+            .map(|c| {
+                if c == '\n' {
+                    '⏎'
+                } else if c.is_control() {
+                    ' '
+                } else {
+                    c
+                }
+            })
+            .collect()
     } else {
         text.to_string()
     }
@@ -139,11 +188,18 @@ impl ResultWriter for TableWriter {
 
     fn batch(&mut self, batch: &RecordBatch, _out: &mut dyn Write) -> Result<()> {
         let columns = formatters(batch);
-        let room = self.options.max_rows.map_or(usize::MAX, |max| max.saturating_sub(self.rows.len()));
+        let room = self
+            .options
+            .max_rows
+            .map_or(usize::MAX, |max| max.saturating_sub(self.rows.len()));
         for row in 0..batch.num_rows().min(room) {
             let cell = |column: &crate::vector::display::ValueFormatter| {
                 let mut text = String::new();
-                if column.is_null(row) { text.push_str(&self.null) } else { column.write(row, &mut text) }
+                if column.is_null(row) {
+                    text.push_str(&self.null)
+                } else {
+                    column.write(row, &mut text)
+                }
                 text
             };
             self.rows.push(columns.iter().map(cell).collect());

@@ -16,11 +16,21 @@ pub struct Delimited {
 
 impl Delimited {
     pub fn csv(header: bool, null: String) -> Self {
-        Self { delimiter: ',', quoted: true, header, null }
+        Self {
+            delimiter: ',',
+            quoted: true,
+            header,
+            null,
+        }
     }
 
     pub fn tsv(header: bool, null: String) -> Self {
-        Self { delimiter: '\t', quoted: false, header, null }
+        Self {
+            delimiter: '\t',
+            quoted: false,
+            header,
+            null,
+        }
     }
 
     /// Appends a field: quoted where a reader could mistake it (CSV), escaped (TSV).
@@ -107,15 +117,25 @@ impl ResultWriter for Vertical {
 
     fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<()> {
         let schema = batch.schema();
-        let width = schema.fields().iter().map(|f| unicode_width::UnicodeWidthStr::width(f.name().as_str())).max().unwrap_or(0);
+        let width = schema
+            .fields()
+            .iter()
+            .map(|f| unicode_width::UnicodeWidthStr::width(f.name().as_str()))
+            .max()
+            .unwrap_or(0);
         let columns = formatters(batch);
         for row in 0..batch.num_rows() {
             self.row += 1;
             writeln!(out, "-[ row {} ]{}", self.row, "-".repeat(width.max(20))).map_err(output_error)?;
             for (field, column) in schema.fields().iter().zip(&columns) {
                 let mut value = String::new();
-                if column.is_null(row) { value.push_str(&self.null) } else { column.write(row, &mut value) }
-                let padding = " ".repeat(width - unicode_width::UnicodeWidthStr::width(field.name().as_str()).min(width));
+                if column.is_null(row) {
+                    value.push_str(&self.null)
+                } else {
+                    column.write(row, &mut value)
+                }
+                let padding =
+                    " ".repeat(width - unicode_width::UnicodeWidthStr::width(field.name().as_str()).min(width));
                 writeln!(out, "{}{padding} | {value}", field.name()).map_err(output_error)?;
             }
         }
