@@ -3,7 +3,7 @@
 use super::Column;
 use crate::error::{Error, Result};
 use crate::types::Schema;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
@@ -88,11 +88,8 @@ impl Batch {
         match &self.selection {
             None => Ok(self),
             Some(selection) => {
-                let columns = self
-                    .columns
-                    .iter()
-                    .map(|c| c.gather(selection))
-                    .collect::<Result<_>>()?;
+                let rows = UInt32Array::from(selection.to_vec());
+                let columns = self.columns.iter().map(|c| c.take(&rows)).collect::<Result<_>>()?;
                 Ok(Self {
                     columns,
                     rows: selection.len(),
@@ -165,7 +162,11 @@ impl Batch {
             Column::Array(array) => Column::Array(super::memory::detach(array)),
             constant => constant,
         });
-        Self { columns: columns.collect(), rows: self.rows, selection: self.selection }
+        Self {
+            columns: columns.collect(),
+            rows: self.rows,
+            selection: self.selection,
+        }
     }
 }
 

@@ -71,8 +71,19 @@ impl Column {
 
     /// The rows at the given positions; dictionaries stay dictionaries, constants constants.
     pub fn gather(&self, rows: &[u32]) -> Result<Self> {
+        match self {
+            Self::Array(_) => self.take(&UInt32Array::from(rows.to_vec())),
+            Self::Constant { value, .. } => Ok(Self::Constant {
+                value: value.clone(),
+                rows: rows.len(),
+            }),
+        }
+    }
+
+    /// As [`Column::gather`], with positions that several columns share.
+    pub fn take(&self, rows: &UInt32Array) -> Result<Self> {
         Ok(match self {
-            Self::Array(a) => Self::Array(take(a, &UInt32Array::from(rows.to_vec()), None)?),
+            Self::Array(a) => Self::Array(take(a, rows, None)?),
             Self::Constant { value, .. } => Self::Constant {
                 value: value.clone(),
                 rows: rows.len(),

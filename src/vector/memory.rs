@@ -28,12 +28,20 @@ pub fn detach(array: ArrayRef) -> ArrayRef {
         DataType::Utf8View => {
             let views = array.as_string_view();
             let held = views.data_buffers().iter().map(|b| b.len()).sum();
-            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { array }
+            if wasteful(held, views.total_buffer_bytes_used()) {
+                Arc::new(views.gc())
+            } else {
+                array
+            }
         }
         DataType::BinaryView => {
             let views = array.as_binary_view();
             let held = views.data_buffers().iter().map(|b| b.len()).sum();
-            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { array }
+            if wasteful(held, views.total_buffer_bytes_used()) {
+                Arc::new(views.gc())
+            } else {
+                array
+            }
         }
         _ => array,
     }
@@ -46,7 +54,9 @@ mod tests {
 
     #[test]
     fn a_few_rows_let_go_of_a_large_buffer() {
-        let all: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("a rather long text, number {i}"))));
+        let all: ArrayRef = Arc::new(StringViewArray::from_iter_values(
+            (0..1000).map(|i| format!("a rather long text, number {i}")),
+        ));
         let few = detach(all.slice(10, 2));
         assert_eq!(few.as_string_view().value(0), "a rather long text, number 10");
         assert!(few.get_array_memory_size() < 2000, "{}", few.get_array_memory_size());

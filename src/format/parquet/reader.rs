@@ -11,6 +11,7 @@ use super::metadata::Footer;
 use crate::error::Result;
 use crate::format::{BatchReader, Partition, ScanRequest};
 use crate::vector::{Batch, Column};
+use arrow::array::UInt32Array;
 use std::sync::Arc;
 
 /// See the module's picture.
@@ -180,8 +181,9 @@ impl Window {
 
     /// Keeps the rows at `positions` among those alive.
     fn narrow(&mut self, positions: &[u32]) -> Result<()> {
+        let rows = UInt32Array::from(positions.to_vec());
         for column in self.columns.iter_mut().flatten() {
-            *column = column.gather(positions)?;
+            *column = column.take(&rows)?;
         }
         self.alive = Some(match &self.alive {
             None => positions.to_vec(),

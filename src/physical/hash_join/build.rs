@@ -4,11 +4,11 @@ use super::{Join, JoinTable};
 use crate::error::Result;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
 use crate::runtime::{QueryContext, Reservation};
+use crate::types::DataType;
 use crate::vector::memory::{detach, live_bytes};
 use crate::vector::{Batch, Column};
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::concat;
-use crate::types::DataType;
 use parking_lot::Mutex;
 use std::sync::Arc;
 

@@ -246,16 +246,15 @@ impl LocalProbe {
     fn pair_batch(&self, batch: &Batch, pairs: &Pairs) -> Result<Batch> {
         let build = UInt32Array::from(pairs.build.clone());
         let all = pairs.probe.len() == batch.len() && pairs.probe.iter().enumerate().all(|(i, &p)| i == p as usize);
+        // One gather instead of two: straight from the physical rows.
+        let probe: Vec<u32> = match batch.selection() {
+            Some(selection) => pairs.probe.iter().map(|&p| selection[p as usize]).collect(),
+            None => pairs.probe.clone(),
+        };
+        let probe = UInt32Array::from(probe);
         let columns = self.join.spec.columns.iter().map(|column| match column {
             JoinColumn::Probe(i) if all => batch.column(*i),
-            JoinColumn::Probe(i) => match batch.selection() {
-                // One gather instead of two: straight from the physical rows.
-                Some(selection) => {
-                    let rows: Vec<u32> = pairs.probe.iter().map(|&p| selection[p as usize]).collect();
-                    batch.physical_columns()[*i].gather(&rows)
-                }
-                None => batch.physical_columns()[*i].gather(&pairs.probe),
-            },
+            JoinColumn::Probe(i) => batch.physical_columns()[*i].take(&probe),
             JoinColumn::Build(i) => Ok(Column::Array(take(&self.table.columns[*i], &build, None)?)),
             JoinColumn::Mark => Err(Error::internal("pairs have no mark")),
         });

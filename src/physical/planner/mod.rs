@@ -314,7 +314,10 @@ impl<'a> Planner<'a> {
         let stream = self.plan(&node.input, &inner)?;
         let schema = stream.schema.clone();
         let types: Vec<DataType> = schema.iter().map(|f| f.data_type.clone()).collect();
-        let keys = node.keys.iter().map(|k| Ok((k.expr.lower(&schema)?, k.descending, k.nulls_first)));
+        let keys = node
+            .keys
+            .iter()
+            .map(|k| Ok((k.expr.lower(&schema)?, k.descending, k.nulls_first)));
         let (sink, source) = sort(&types, keys.collect::<Result<_>>()?, node.fetch, self.context)?;
         self.finish(stream, sink);
         let mut sorted = Stream::new("Sort", source, schema);
