@@ -1,6 +1,10 @@
 //! JSON lines: one document per line. Names are compared without regard to case, a missing or null member is NULL, numbers
 //! and booleans are taken as text where a column is declared as text.
 
+mod write;
+
+pub use write::write_json;
+
 use super::columns::{ColumnSource, column_sources, finish_batch};
 use super::csv::line_number;
 use super::registry::{FormatOption, Options};

@@ -13,6 +13,7 @@ mod query;
 mod scan;
 mod sort;
 mod unnest;
+mod write;
 mod window;
 
 pub use executor::run_pipelines;
@@ -20,3 +21,4 @@ pub use explain::{explain, explain_analyze};
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};
 pub use query::{QueryStream, execute, run_into};
 pub use sort::{SortKey, sort};
+pub use write::{TextCompression, WriteFormat, WriteResult, WriteTarget, WrittenFile, write_sink};

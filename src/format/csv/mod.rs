@@ -8,8 +8,10 @@ mod infer;
 mod options;
 mod reader;
 mod records;
+mod write;
 
 pub use options::{CSV_OPTIONS, CsvOptions};
+pub use write::{CsvWriteOptions, write_csv, write_csv_header};
 pub(in crate::format) use records::line_number;
 
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};

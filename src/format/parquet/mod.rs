@@ -4,8 +4,10 @@ mod column;
 pub mod decode;
 mod metadata;
 mod reader;
+mod write;
 
 pub use metadata::{Footer, RowGroupBounds};
+pub use write::{EncodedRowGroup, EncoderFactory, ParquetFile, ParquetWriteOptions, RowGroupEncoder, check_schema};
 
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::Result;

@@ -1,0 +1,338 @@
+//! Writing Parquet files.
+//!
+//! Encoding and writing are apart, so that several workers can encode row groups of one file:
+//!
+//! ```text
+//! worker 1: batches ─▶ RowGroupEncoder ─▶ EncodedRowGroup ─┐
+//! worker 2: batches ─▶ RowGroupEncoder ─▶ EncodedRowGroup ─┴▶ ParquetFile::append, one after the other
+//! ```
+//!
+//! What is written is what Athena, Trino, Hive and Spark read: timestamps as INT64 microseconds, decimals as INT32, INT64 or
+//! fixed bytes, lists and maps in three levels, page index, statistics per page.
+
+use crate::error::{Error, Result};
+use crate::types::{DataType, logical_type, type_name};
+use crate::vector::hash::{hash_bytes, hash_word};
+use crate::vector::{Batch, Column};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{Field, SchemaRef};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rows that are looked at to decide whether a dictionary pays.
+const SAMPLE_ROWS: usize = 16 << 10;
+
+/// How files are written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParquetWriteOptions {
+    /// snappy, zstd, lz4, gzip or none.
+    pub compression: String,
+    pub row_group_rows: usize,
+}
+
+fn compression(name: &str) -> Result<Compression> {
+    Ok(match name.to_ascii_lowercase().as_str() {
+        "snappy" => Compression::SNAPPY,
+        "zstd" => Compression::ZSTD(ZstdLevel::default()),
+        "lz4" | "lz4_raw" => Compression::LZ4_RAW,
+        "gzip" => Compression::GZIP(GzipLevel::default()),
+        "none" | "uncompressed" => Compression::UNCOMPRESSED,
+        other => {
+            return Err(Error::plan(format!(
+                "Parquet files are compressed with snappy, zstd, lz4, gzip or none, found \"{other}\""
+            )));
+        }
+    })
+}
+
+/// That every column has a type that Parquet has.
+///
+/// # Errors
+/// `Unsupported`, naming the column.
+pub fn check_schema(schema: &SchemaRef) -> Result<()> {
+    schema
+        .fields()
+        .iter()
+        .try_for_each(|field| check_type(field.name(), field.data_type()))
+}
+
+fn check_type(column: &str, t: &DataType) -> Result<()> {
+    match t {
+        DataType::Null | DataType::Interval(_) | DataType::Duration(_) => Err(Error::unsupported(format!(
+            "column {column} of type {} cannot be written to Parquet",
+            type_name(t)
+        ))
+        .with_hint("cast it to another type")),
+        DataType::List(item) => check_type(column, item.data_type()),
+        DataType::Map(entries, _) => check_type(column, entries.data_type()),
+        DataType::Struct(fields) => fields.iter().try_for_each(|f| check_type(column, f.data_type())),
+        _ => Ok(()),
+    }
+}
+
+/// A file that counts its bytes and tells its name when writing fails.
+#[derive(Debug)]
+struct NamedFile {
+    file: File,
+    path: PathBuf,
+    written: u64,
+}
+
+impl Write for NamedFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes).map_err(|e| {
+            let text = format!(
+                "{}: writing {} bytes after {}: {e}",
+                self.path.display(),
+                bytes.len(),
+                self.written
+            );
+            std::io::Error::new(e.kind(), text)
+        })?;
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The error of a failed write: files are written, so what fails is the disk and not the format.
+fn write_error(path: &Path, e: parquet::errors::ParquetError) -> Error {
+    match &e {
+        parquet::errors::ParquetError::External(inner) if inner.is::<std::io::Error>() => {
+            Error::storage(inner.to_string())
+        }
+        other => Error::storage(format!("{}: {other}", path.display())),
+    }
+}
+
+/// A file being written.
+pub struct ParquetFile {
+    writer: SerializedFileWriter<NamedFile>,
+    path: PathBuf,
+    encoders: Arc<EncoderFactory>,
+}
+
+/// Makes encoders for row groups of one file.
+pub struct EncoderFactory {
+    schema: SchemaRef,
+    factory: ArrowRowGroupWriterFactory,
+}
+
+impl ParquetFile {
+    /// Creates the file. `sample` are some of its rows: columns in which they hardly repeat get no dictionary.
+    pub fn create(
+        path: &Path,
+        schema: &SchemaRef,
+        options: &ParquetWriteOptions,
+        sample: Option<&Batch>,
+    ) -> Result<Self> {
+        check_schema(schema)?;
+        let file = File::create_new(path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
+        let converted = ArrowSchemaConverter::new().with_coerce_types(true).convert(schema)?;
+        let properties = properties(schema, options, sample)?;
+        let named = NamedFile {
+            file,
+            path: path.to_path_buf(),
+            written: 0,
+        };
+        let writer = SerializedFileWriter::new(named, converted.root_schema_ptr(), Arc::new(properties))
+            .map_err(|e| write_error(path, e))?;
+        let factory = ArrowRowGroupWriterFactory::new(&writer, schema.clone());
+        let encoders = Arc::new(EncoderFactory {
+            schema: schema.clone(),
+            factory,
+        });
+        Ok(Self {
+            writer,
+            path: path.to_path_buf(),
+            encoders,
+        })
+    }
+
+    pub fn encoders(&self) -> Arc<EncoderFactory> {
+        self.encoders.clone()
+    }
+
+    /// Writes an encoded row group.
+    pub fn append(&mut self, group: EncodedRowGroup) -> Result<()> {
+        let path = &self.path;
+        let failed = |e| write_error(path, e);
+        let mut writer = self.writer.next_row_group().map_err(failed)?;
+        for chunk in group.chunks {
+            chunk.append_to_row_group(&mut writer).map_err(failed)?;
+        }
+        writer.close().map_err(failed)?;
+        self.writer.flush().map_err(|e| Error::storage(e.to_string()))
+    }
+
+    /// Writes the footer and waits until everything is on disk. Gives the file's size in bytes.
+    pub fn finish(mut self) -> Result<u64> {
+        let path = &self.path;
+        self.writer.finish().map_err(|e| write_error(path, e))?;
+        let named = self.writer.inner();
+        named
+            .file
+            .sync_all()
+            .map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
+        Ok(named.written)
+    }
+}
+
+impl EncoderFactory {
+    /// An encoder for one more row group.
+    pub fn encoder(&self) -> Result<RowGroupEncoder> {
+        let writers = self.factory.create_column_writers(0)?;
+        Ok(RowGroupEncoder {
+            schema: self.schema.clone(),
+            writers,
+            rows: 0,
+        })
+    }
+}
+
+/// Encodes batches into the column chunks of one row group, in memory.
+pub struct RowGroupEncoder {
+    schema: SchemaRef,
+    writers: Vec<ArrowColumnWriter>,
+    rows: u64,
+}
+
+impl RowGroupEncoder {
+    /// Encodes all columns of the batch.
+    pub fn write(&mut self, batch: &Batch) -> Result<()> {
+        let mut writers = self.writers.iter_mut();
+        for (i, field) in self.schema.fields().iter().enumerate() {
+            let array = writable(batch.column(i)?)?;
+            for leaf in compute_leaves(field, &array).map_err(|e| in_column(field, e))? {
+                let writer = writers
+                    .next()
+                    .ok_or_else(|| Error::internal("more leaves than Parquet columns"))?;
+                writer.write(&leaf).map_err(|e| in_column(field, e))?;
+            }
+        }
+        self.rows += batch.len() as u64;
+        Ok(())
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes held.
+    pub fn memory_size(&self) -> usize {
+        self.writers.iter().map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    /// Ends the row group.
+    pub fn finish(self) -> Result<EncodedRowGroup> {
+        let chunks = self
+            .writers
+            .into_iter()
+            .map(ArrowColumnWriter::close)
+            .collect::<Result<Vec<_>, _>>()?;
+        let bytes = chunks.iter().map(|c| c.close().bytes_written as usize).sum();
+        Ok(EncodedRowGroup {
+            chunks,
+            rows: self.rows,
+            bytes,
+        })
+    }
+}
+
+fn in_column(field: &Field, e: parquet::errors::ParquetError) -> Error {
+    Error::execution(format!("column {} cannot be written to Parquet: {e}", field.name()))
+}
+
+/// A row group, ready to be written.
+pub struct EncodedRowGroup {
+    chunks: Vec<ArrowColumnChunk>,
+    pub rows: u64,
+    /// Bytes held.
+    pub bytes: usize,
+}
+
+/// Coded strings stay coded, all else becomes a plain array.
+fn writable(column: Column) -> Result<ArrayRef> {
+    match &column {
+        Column::Array(a) if matches!(logical_type(a.data_type()), DataType::Utf8View | DataType::BinaryView) => {
+            Ok(a.clone())
+        }
+        _ => column.to_array(),
+    }
+}
+
+fn properties(schema: &SchemaRef, options: &ParquetWriteOptions, sample: Option<&Batch>) -> Result<WriterProperties> {
+    let mut builder = WriterProperties::builder()
+        .set_created_by(concat!("lakebed version ", env!("CARGO_PKG_VERSION")).into())
+        .set_compression(compression(&options.compression)?)
+        .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_coerce_types(true);
+    for (i, field) in schema.fields().iter().enumerate() {
+        let repeats = match sample {
+            Some(batch) => repeats(&batch.slice(0, batch.len().min(SAMPLE_ROWS)).column(i)?)?,
+            None => true,
+        };
+        if !repeats {
+            builder = builder.set_column_dictionary_enabled(ColumnPath::from(field.name().clone()), false);
+        }
+    }
+    Ok(builder.build())
+}
+
+/// Whether values come again often enough for a dictionary: fewer than half of them are distinct.
+fn repeats(column: &Column) -> Result<bool> {
+    let Column::Array(array) = column else { return Ok(true) };
+    let mut hashes: Vec<u64> = match array.data_type() {
+        DataType::Utf8View => array
+            .as_string_view()
+            .iter()
+            .flatten()
+            .map(|s| hash_bytes(s.as_bytes()))
+            .collect(),
+        DataType::BinaryView => array.as_binary_view().iter().flatten().map(hash_bytes).collect(),
+        t if t.is_primitive() => primitive_hashes(array),
+        _ => return Ok(true),
+    };
+    let values = hashes.len();
+    hashes.sort_unstable();
+    hashes.dedup();
+    Ok(values < 64 || hashes.len() * 2 <= values)
+}
+
+fn primitive_hashes(array: &ArrayRef) -> Vec<u64> {
+    let data = array.to_data();
+    let width = data.data_type().primitive_width().unwrap_or(8);
+    let Some(buffer) = data.buffers().first() else {
+        return vec![];
+    };
+    let values = buffer
+        .as_slice()
+        .chunks_exact(width)
+        .skip(data.offset())
+        .take(data.len());
+    let hash = |bytes: &[u8]| {
+        hash_word(
+            bytes
+                .iter()
+                .rev()
+                .fold(0u64, |word, &b| word.rotate_left(8) ^ u64::from(b)),
+        )
+    };
+    values
+        .enumerate()
+        .filter(|(row, _)| array.is_valid(*row))
+        .map(|(_, bytes)| hash(bytes))
+        .collect()
+}

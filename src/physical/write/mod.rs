@@ -1,0 +1,226 @@
+//! The sink that writes rows to files: COPY, CTAS, INSERT, UNLOAD.
+//!
+//! ```text
+//! any order        every worker ─▶ encoder ─▶ a file of its own
+//! in order, or     every worker ─▶ encoder ─▶ encoded row groups ─▶ the one file, in the order of partitions
+//! into one file
+//! partitioned      every worker ─▶ a buffer for each value of the partition columns ─▶ files in key=value folders
+//! ```
+//!
+//! Files are written into a folder that nobody looks at; whoever calls makes them visible (`catalog::commit`).
+
+mod file;
+mod partitioned;
+mod shared;
+
+pub use file::{TextCompression, WriteFormat, WrittenFile};
+
+use super::pipeline::{Flow, LocalSink, Sink};
+use crate::error::Result;
+use crate::format::parquet;
+use crate::runtime::{QueryContext, Reservation};
+use crate::vector::Batch;
+use arrow::datatypes::SchemaRef;
+use file::{Encoder, OutputFile};
+use parking_lot::Mutex;
+use shared::SharedFile;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of an encoded row group or piece of text at most.
+const MAX_ENCODED: usize = 128 << 20;
+
+/// Where and how rows are written.
+#[derive(Debug, Clone)]
+pub struct WriteTarget {
+    /// An existing folder.
+    pub directory: PathBuf,
+    /// What file names start with.
+    pub file_prefix: String,
+    /// The name of the only file, also when there are no rows; `None` for as many files as it takes.
+    pub single_file: Option<String>,
+    pub format: WriteFormat,
+    /// Names and types of all columns, partition columns included.
+    pub schema: SchemaRef,
+    /// Columns that are written as `name=value` folders and not into the files.
+    pub partition_by: Vec<usize>,
+    /// Rows stay in the order of the query, in one file. Without meaning for partitioned writes.
+    pub ordered: bool,
+}
+
+/// What was written, known once the sink has finished.
+#[derive(Debug, Default)]
+pub struct WriteResult {
+    files: Mutex<Vec<WrittenFile>>,
+}
+
+impl WriteResult {
+    /// The files, by name.
+    pub fn files(&self) -> Vec<WrittenFile> {
+        let mut files = self.files.lock().clone();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.files.lock().iter().map(|f| f.rows).sum()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.files.lock().iter().map(|f| f.bytes).sum()
+    }
+}
+
+/// A sink that writes to `target`, and where it tells what it wrote.
+///
+/// # Errors
+/// When the format has no place for a column's type.
+pub fn write_sink(target: WriteTarget, _context: &QueryContext) -> Result<(Arc<dyn Sink>, Arc<WriteResult>)> {
+    if let WriteFormat::Parquet(_) = &target.format {
+        parquet::check_schema(&target.schema)?;
+    }
+    let result = Arc::new(WriteResult::default());
+    let output = Output {
+        target,
+        result: result.clone(),
+        next_file: AtomicUsize::new(0),
+    };
+    let sink: Arc<dyn Sink> = if output.target.partition_by.is_empty() {
+        let single = output.target.single_file.is_some() || output.target.ordered;
+        let output = Arc::new(output);
+        Arc::new(WriteSink {
+            shared: single.then(|| Arc::new(SharedFile::new(output.clone()))),
+            output,
+        })
+    } else {
+        Arc::new(partitioned::PartitionedSink::new(Arc::new(output))?)
+    };
+    Ok((sink, result))
+}
+
+/// Opens files and remembers those that are done.
+#[derive(Debug)]
+struct Output {
+    target: WriteTarget,
+    result: Arc<WriteResult>,
+    next_file: AtomicUsize,
+}
+
+impl Output {
+    /// The path of one more file in `folder` below the target.
+    fn new_path(&self, folder: &str) -> PathBuf {
+        let directory = self.target.directory.join(folder);
+        if let Some(name) = &self.target.single_file {
+            return directory.join(name);
+        }
+        let number = self.next_file.fetch_add(1, Ordering::Relaxed);
+        let extension = self.target.format.extension();
+        let prefix = &self.target.file_prefix;
+        let separator = if prefix.is_empty() { "" } else { "-" };
+        directory.join(format!("{prefix}{separator}{number:05}.{extension}"))
+    }
+
+    fn done(&self, file: OutputFile) -> Result<()> {
+        let written = file.finish(&self.target)?;
+        self.result.files.lock().push(written);
+        Ok(())
+    }
+
+    /// Rows after which an encoder is ended.
+    fn chunk_rows(&self) -> u64 {
+        match &self.target.format {
+            WriteFormat::Parquet(options) => options.row_group_rows.max(1) as u64,
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// Writes without partition columns.
+struct WriteSink {
+    output: Arc<Output>,
+    /// The one file, when there shall be one.
+    shared: Option<Arc<SharedFile>>,
+}
+
+impl Sink for WriteSink {
+    fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
+        Ok(match &self.shared {
+            Some(shared) => Box::new(shared::LocalShared::new(shared.clone(), context)),
+            None => Box::new(LocalWrite {
+                output: self.output.clone(),
+                file: None,
+                encoder: None,
+                reservation: context.memory.reservation("Write"),
+            }),
+        })
+    }
+
+    fn end_pipeline(&self) -> Result<()> {
+        self.shared.as_ref().map_or(Ok(()), |shared| shared.end_pipeline())
+    }
+
+    fn finish(&self, _context: &QueryContext) -> Result<()> {
+        self.shared.as_ref().map_or(Ok(()), |shared| shared.finish())
+    }
+}
+
+/// One worker with a file of its own.
+struct LocalWrite {
+    output: Arc<Output>,
+    file: Option<OutputFile>,
+    encoder: Option<Encoder>,
+    reservation: Reservation,
+}
+
+impl LocalWrite {
+    fn flush(&mut self) -> Result<()> {
+        if let (Some(encoder), Some(file)) = (self.encoder.take(), &mut self.file) {
+            file.append(encoder.finish(&self.output.target)?)?;
+        }
+        self.reservation.resize(0)
+    }
+}
+
+impl LocalSink for LocalWrite {
+    fn consume(&mut self, batch: Batch) -> Result<Flow> {
+        let target = &self.output.target;
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OutputFile::create(
+                self.output.new_path(""),
+                target,
+                &target.schema,
+                Some(&batch),
+            )?),
+        };
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(file.encoder()?),
+        };
+        encoder.write(&batch, target)?;
+        if is_full(encoder, &self.output, &mut self.reservation) {
+            self.flush()?;
+        }
+        Ok(Flow::More)
+    }
+
+    fn combine(mut self: Box<Self>) -> Result<()> {
+        self.flush()?;
+        match self.file.take() {
+            Some(file) => self.output.done(file),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether an encoder has to be ended: it has enough rows or bytes, or memory is short.
+fn is_full(encoder: &Encoder, output: &Output, reservation: &mut Reservation) -> bool {
+    let bytes = encoder.memory_size();
+    let missing = bytes.saturating_sub(reservation.bytes());
+    let refused = missing > 0 && !reservation.try_grow(missing.max(1 << 20)) && !reservation.try_grow(missing);
+    refused || bytes >= MAX_ENCODED || encoder.rows() >= output.chunk_rows()
+}
+
+#[cfg(test)]
+mod tests;
