@@ -35,6 +35,16 @@ pub struct Estimate {
     pub columns: HashMap<ColumnId, ColumnEstimate>,
 }
 
+/// What a row costs in a hash table besides its columns: slot, hash, chain, and the time of a cache miss as bytes.
+pub const HASH_TABLE_ROW: f64 = 40.0;
+
+impl Estimate {
+    /// The cost of a hash table of all rows, as bytes: what decides which side of a join is built.
+    pub fn build_bytes(&self) -> f64 {
+        self.rows * (self.row_bytes + HASH_TABLE_ROW)
+    }
+}
+
 /// What is expected of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnEstimate {

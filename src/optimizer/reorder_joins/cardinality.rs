@@ -1,14 +1,13 @@
 //! How many rows a join of some of the relations has, whatever the order.
 
 use super::graph::{Edge, Graph, Relations};
-use crate::logical::statistics::{ColumnEstimate, Estimate, key_domain, keys_domain, match_share, selectivity};
+use crate::logical::statistics::{
+    ColumnEstimate, Estimate, HASH_TABLE_ROW, key_domain, keys_domain, match_share, selectivity,
+};
 use crate::logical::{Expr, JoinKind};
 use crate::types::ColumnId;
 use std::cell::RefCell;
 use std::collections::HashMap;
-
-/// What a row costs in a hash table besides its columns: slot, hash, chain, and the time of a cache miss as bytes.
-const HASH_TABLE_ROW: f64 = 40.0;
 
 pub(super) struct Cardinalities<'a> {
     graph: &'a Graph,

@@ -4,8 +4,8 @@
 //! ([`search`]: exactly up to twelve relations, greedily above) and put together again. Outer, semi, anti and mark joins
 //! take part; conflict rules say which orders give the same rows.
 //!
-//! Cost is the sum of all intermediate results and of all rows built into hash tables. The **right** input of a join is
-//! the build side; of joins whose sides cannot change places the left one is, by hint, when it is the smaller.
+//! Cost is the sum of all intermediate results and of all rows built into hash tables. The smaller side of an inner join
+//! is put on the **right**, the build side. Other joins keep their sides; which one is built, physical planning decides.
 
 mod cardinality;
 mod graph;
@@ -14,7 +14,7 @@ mod search;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::logical::statistics::Estimator;
-use crate::logical::{BinaryOp, Cte, Expr, Join, JoinHint, JoinKey, JoinKind, LogicalPlan, Project};
+use crate::logical::{BinaryOp, Cte, Expr, Join, JoinKey, JoinKind, LogicalPlan, Project};
 use crate::types::ColumnId;
 use cardinality::Cardinalities;
 use graph::{Edge, Graph, Relations};
@@ -77,18 +77,14 @@ fn reorder_tree(plan: LogicalPlan, estimator: &mut Estimator) -> Result<LogicalP
 
 /// The plan of a tree that the search found.
 fn build(graph: &Graph, tree: &Tree) -> Result<LogicalPlan> {
-    let (left, right, build_left) = match tree {
+    let (left, right) = match tree {
         Tree::Relation(i) => {
             let relation = graph.relations.get(*i);
             return relation
                 .cloned()
                 .ok_or_else(|| Error::internal("a tree has known relations"));
         }
-        Tree::Join {
-            left,
-            right,
-            build_left,
-        } => (left, right, *build_left),
+        Tree::Join(left, right) => (left, right),
     };
     let (l, r) = (left.relations(), right.relations());
     let due: Vec<&Edge> = graph.due(l, r).collect();
@@ -119,7 +115,7 @@ fn build(graph: &Graph, tree: &Tree) -> Result<LogicalPlan> {
         filter: (!filter.is_empty()).then(|| Expr::and(filter)),
         null_aware,
         dependent: vec![],
-        hint: build_left.then_some(JoinHint::BroadcastLeft),
+        hint: None,
         schema,
     }))
 }

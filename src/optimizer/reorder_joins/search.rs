@@ -15,19 +15,14 @@ const PAIR_BUDGET: usize = 10_000;
 #[derive(Debug)]
 pub(super) enum Tree {
     Relation(usize),
-    Join {
-        left: Box<Tree>,
-        right: Box<Tree>,
-        /// The left side is the smaller one of a join whose sides cannot change places.
-        build_left: bool,
-    },
+    Join(Box<Tree>, Box<Tree>),
 }
 
 impl Tree {
     pub fn relations(&self) -> Relations {
         match self {
             Self::Relation(i) => Relations::single(*i),
-            Self::Join { left, right, .. } => left.relations().union(right.relations()),
+            Self::Join(left, right) => left.relations().union(right.relations()),
         }
     }
 }
@@ -39,7 +34,6 @@ struct Best {
     rows: f64,
     /// Left and right side; both empty for a single relation.
     sides: (Relations, Relations),
-    build_left: bool,
 }
 
 /// The best tree over all relations; `None` when no order but the original one is known to be correct.
@@ -73,7 +67,6 @@ impl Search<'_> {
                 cost: 0.0,
                 rows,
                 sides: Default::default(),
-                build_left: false,
             };
             self.best.insert(Relations::single(i), alone);
         }
@@ -83,11 +76,7 @@ impl Search<'_> {
         let best = self.best.get(&set)?;
         match best.sides {
             (l, _) if l.is_empty() => set.iter().next().map(Tree::Relation),
-            (l, r) => Some(Tree::Join {
-                left: Box::new(self.tree(l)?),
-                right: Box::new(self.tree(r)?),
-                build_left: best.build_left,
-            }),
+            (l, r) => Some(Tree::Join(Box::new(self.tree(l)?), Box::new(self.tree(r)?))),
         }
     }
 
@@ -112,10 +101,12 @@ impl Search<'_> {
             None if a_is_larger => ((a, x), (b, y)),
             None => ((b, y), (a, x)),
         };
-        // Scalar and null-aware joins are only made with the right side built.
+        // The smaller side is built, except that scalar and null-aware joins are only made with the right side built.
         let fixed = special.is_some_and(|e| operator(e).null_aware || operator(e).kind == JoinKind::LeftSingle);
-        let build_left = special.is_some() && !fixed && bytes(l.0, l.1) < bytes(r.0, r.1);
-        let built = if build_left { l.1.rows } else { r.1.rows };
+        let built = match !fixed && bytes(l.0, l.1) < bytes(r.0, r.1) {
+            true => l.1.rows,
+            false => r.1.rows,
+        };
         let rows = match self.best.get(&both) {
             Some(known) => known.rows,
             None => self.cardinalities.join(l.0, l.1.rows, r.0, r.1.rows, special),
@@ -129,7 +120,6 @@ impl Search<'_> {
             cost: x.cost + y.cost + rows + built + pairs,
             rows,
             sides: (l.0, r.0),
-            build_left,
         })
     }
 

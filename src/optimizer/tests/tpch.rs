@@ -3,7 +3,7 @@
 use super::tables::table;
 use super::*;
 use crate::error::{Error, Result};
-use crate::logical::{JoinHint, JoinKind};
+use crate::logical::JoinKind;
 use crate::sql::{BindContext, Relation, TableReference, bind_query, parse_query};
 
 fn resolve(reference: &TableReference) -> Result<Relation> {
@@ -62,12 +62,7 @@ fn join_order(plan: &LogicalPlan) -> String {
                 JoinKind::LeftAnti => "▷",
                 _ => "?",
             };
-            let side = if n.hint == Some(JoinHint::BroadcastLeft) {
-                "←"
-            } else {
-                ""
-            };
-            format!("({} {side}{sign} {})", parts[0], parts[1])
+            format!("({} {sign} {})", parts[0], parts[1])
         }
         LogicalPlan::Aggregate(n) if !n.groups.is_empty() => format!("γ{}", parts.concat()),
         _ => parts.join(" + "),
@@ -82,7 +77,7 @@ fn joins_of_the_queries_stand_in_this_order() {
             "((supplier ⋈ (partsupp ⋈ (γ(partsupp ⋈ (supplier ⋈ (nation ⋈ region))) ⋈ part))) ⋈ (nation ⋈ region))",
         ),
         (3, "γ(lineitem ⋈ (orders ⋈ customer))"),
-        (4, "γ(orders ←⋉ lineitem)"),
+        (4, "γ(orders ⋉ lineitem)"),
         (
             5,
             "γ((lineitem ⋈ (orders ⋈ (customer ⋈ (nation ⋈ region)))) ⋈ supplier)",
@@ -95,13 +90,13 @@ fn joins_of_the_queries_stand_in_this_order() {
         (9, "γ(orders ⋈ (lineitem ⋈ ((partsupp ⋈ part) ⋈ (supplier ⋈ nation))))"),
         (10, "γ((customer ⋈ (lineitem ⋈ orders)) ⋈ nation)"),
         (12, "γ(orders ⋈ lineitem)"),
-        (13, "γγ(customer ←⟕ orders)"),
+        (13, "γγ(customer ⟕ orders)"),
         (16, "γγ((partsupp ⋈ part) ▷ supplier)"),
         (17, "(lineitem ⋈ (γlineitem ⋈ part))"),
         (18, "γ(lineitem ⋈ (customer ⋈ (orders ⋉ γlineitem)))"),
         (20, "((supplier ⋉ (γlineitem ⋈ (partsupp ⋉ part))) ⋈ nation)"),
-        (21, "γ(((orders ⋈ (l1 ⋈ (supplier ⋈ nation))) ←⋉ l2) ←▷ l3)"),
-        (22, "γ((customer ⋈ customer) ←▷ orders)"),
+        (21, "γ(((orders ⋈ (l1 ⋈ (supplier ⋈ nation))) ⋉ l2) ▷ l3)"),
+        (22, "γ((customer ⋈ customer) ▷ orders)"),
     ];
     for (number, expected) in orders {
         let plan = optimize(bound(&query(number)), &Config::default()).unwrap();

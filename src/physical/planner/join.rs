@@ -107,7 +107,7 @@ impl Planner<'_> {
                 let left = self.estimator.estimate(&node.left);
                 let right = self.estimator.estimate(&node.right);
                 match kind {
-                    JoinKind::Inner | JoinKind::Full => left.rows * left.row_bytes < right.rows * right.row_bytes,
+                    JoinKind::Inner | JoinKind::Full => left.build_bytes() < right.build_bytes(),
                     // The right side of the others keeps less per row: keys, without the columns given out.
                     JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::LeftMark(_) => left.rows * 1.5 < right.rows,
                     _ => left.rows * left.row_bytes * 1.2 < right.rows * right.row_bytes,
