@@ -229,12 +229,12 @@ pub fn unpublished(folder: &Path) -> HashSet<String> {
         if manifest(MANIFEST).is_none() && manifest(PUBLISHED).is_none() {
             continue;
         }
-        if let Some(held) = lock_of_dead(&lock) {
-            if finish(folder, &staging).is_ok() {
-                let _ = fs::remove_file(&lock);
-                drop(held);
-                continue;
-            }
+        if let Some(held) = lock_of_dead(&lock)
+            && finish(folder, &staging).is_ok()
+        {
+            let _ = fs::remove_file(&lock);
+            drop(held);
+            continue;
         }
         let files = manifest(MANIFEST)
             .map(|m| m.files)

@@ -16,8 +16,11 @@ const CATALOG_NAME: &str = "lakebed";
 struct InformationTable {
     name: &'static str,
     columns: &'static [&'static str],
-    rows: fn(&Catalog, &Columns<'_>) -> Result<Vec<Vec<Option<String>>>>,
+    rows: fn(&Catalog, &Columns<'_>) -> Result<TextRows>,
 }
+
+/// Rows of texts, `None` for NULL.
+type TextRows = Vec<Vec<Option<String>>>;
 
 /// How the columns of a table or view are found out: resolving and binding is not this room's business.
 pub type Columns<'a> = dyn Fn(&CatalogObject) -> Result<Vec<(String, DataType)>> + 'a;
@@ -109,7 +112,7 @@ fn text(s: impl Into<String>) -> Option<String> {
     Some(s.into())
 }
 
-fn schemata(catalog: &Catalog, _: &Columns<'_>) -> Result<Vec<Vec<Option<String>>>> {
+fn schemata(catalog: &Catalog, _: &Columns<'_>) -> Result<TextRows> {
     let databases = catalog.databases()?;
     Ok(databases
         .into_iter()
@@ -125,7 +128,7 @@ fn objects(catalog: &Catalog) -> Result<Vec<CatalogObject>> {
     Ok(all)
 }
 
-fn tables(catalog: &Catalog, _: &Columns<'_>) -> Result<Vec<Vec<Option<String>>>> {
+fn tables(catalog: &Catalog, _: &Columns<'_>) -> Result<TextRows> {
     let row = |schema: &str, name: &str, kind: &str| vec![text(CATALOG_NAME), text(schema), text(name), text(kind)];
     let own = information_tables().map(|name| row(INFORMATION_SCHEMA, name, "BASE TABLE"));
     let of = |o: CatalogObject| match &o {
@@ -135,7 +138,7 @@ fn tables(catalog: &Catalog, _: &Columns<'_>) -> Result<Vec<Vec<Option<String>>>
     Ok(objects(catalog)?.into_iter().map(of).chain(own).collect())
 }
 
-fn columns(catalog: &Catalog, find: &Columns<'_>) -> Result<Vec<Vec<Option<String>>>> {
+fn columns(catalog: &Catalog, find: &Columns<'_>) -> Result<TextRows> {
     let mut rows = vec![];
     for object in objects(catalog)? {
         // A table whose files are gone or a view that no longer binds has no columns to tell, and hides no others.
@@ -169,7 +172,7 @@ fn columns(catalog: &Catalog, find: &Columns<'_>) -> Result<Vec<Vec<Option<Strin
     Ok(rows)
 }
 
-fn views(catalog: &Catalog, _: &Columns<'_>) -> Result<Vec<Vec<Option<String>>>> {
+fn views(catalog: &Catalog, _: &Columns<'_>) -> Result<TextRows> {
     let of = |o: CatalogObject| match o {
         CatalogObject::View(v) => Some(vec![text(CATALOG_NAME), text(v.database), text(v.name), text(v.query)]),
         CatalogObject::Table(_) => None,

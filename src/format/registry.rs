@@ -139,11 +139,11 @@ impl std::fmt::Debug for FormatEntry {
 /// # Errors
 /// `Unsupported` for formats that are known but not read, `Plan` with the nearest name for others.
 pub fn find_format(name: &str) -> Result<&'static FormatEntry> {
-    let is = |n: &&str| n.eq_ignore_ascii_case(name);
-    if let Some(found) = FORMATS.iter().find(|f| f.names.iter().any(|n| is(&n))) {
+    let is = |n: &str| n.eq_ignore_ascii_case(name);
+    if let Some(found) = FORMATS.iter().find(|f| f.names.iter().any(|n| is(n))) {
         return Ok(found);
     }
-    if UNSUPPORTED.iter().any(|n| is(&n)) {
+    if UNSUPPORTED.iter().any(|n| is(n)) {
         return Err(Error::unsupported(format!("format {}", name.to_uppercase()))
             .with_hint("PARQUET, CSV, TEXTFILE and JSON are supported"));
     }

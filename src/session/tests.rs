@@ -152,7 +152,7 @@ fn settings_and_prepared_statements() {
     assert_eq!(lake.run("EXECUTE p USING 15"), ["2", "4"]);
     assert!(lake.error("EXECUTE q").contains("\"q\""));
     assert!(lake.error("SET batchsize = 3").contains("batch_size"));
-    assert!(lake.run("EXPLAIN SELECT 1").len() > 0);
+    assert!(!lake.run("EXPLAIN SELECT 1").is_empty());
 }
 
 #[test]
