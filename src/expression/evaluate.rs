@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::functions::scalar::{Arguments, Properties, ScalarFunction};
 use crate::types::{DataType, ScalarValue};
 use crate::vector::arithmetic::{arithmetic, negate};
-use crate::vector::cast::{cast_array, mask_nulls};
+use crate::vector::cast::{cast_array, cast_column, mask_nulls};
 use crate::vector::compare::{Comparison, compare};
 use crate::vector::concat::concat;
 use crate::vector::dictionary::{DictionaryCache, dictionary_parts, map_column, spread};
@@ -172,7 +172,7 @@ impl Frame<'_> {
             _ => false,
         };
         if first_cheap || (all_cheap && branches.len() <= PICKED_BRANCHES) {
-            return self.case_by_picking(branches, otherwise);
+            return self.case_by_picking(branches, otherwise, data_type);
         }
         let mut pieces = Pieces::new(self.rows());
         let all: Vec<u32> = (0..self.rows() as u32).collect();
@@ -180,7 +180,12 @@ impl Frame<'_> {
         pieces.assemble(data_type)
     }
 
-    fn case_by_picking(&self, branches: &[(NodeId, NodeId)], otherwise: NodeId) -> Result<Column> {
+    fn case_by_picking(
+        &self,
+        branches: &[(NodeId, NodeId)],
+        otherwise: NodeId,
+        data_type: &DataType,
+    ) -> Result<Column> {
         let mut result = self.value(otherwise)?;
         for &(condition, value) in branches.iter().rev() {
             let condition = self.value(condition)?;
@@ -189,7 +194,7 @@ impl Frame<'_> {
                 Some(_) => {}
                 None => {
                     let mask = boolean(&condition.to_array()?)?;
-                    let (yes, no) = (datum(&self.value(value)?)?, datum(&result)?);
+                    let (yes, no) = (datum(&self.value(value)?, data_type)?, datum(&result, data_type)?);
                     result = Column::Array(zip(&mask, yes.as_ref(), no.as_ref())?);
                 }
             }
@@ -353,10 +358,11 @@ fn scatter(values: &BooleanArray, positions: &[u32], rows: usize, filler: bool) 
     BooleanArray::new(BooleanBuffer::from(bits), nulls)
 }
 
-fn datum(column: &Column) -> Result<Box<dyn Datum>> {
+/// The column as arrow's array-or-scalar, of exactly the type `t` (names of nested fields included).
+fn datum(column: &Column, t: &DataType) -> Result<Box<dyn Datum>> {
     Ok(match column {
-        Column::Constant { value, .. } => Box::new(Scalar::new(value.clone())),
-        Column::Array(_) => Box::new(column.to_array()?),
+        Column::Constant { value, .. } => Box::new(Scalar::new(cast_array(value, t, false)?)),
+        Column::Array(_) => Box::new(cast_array(&column.to_array()?, t, false)?),
     })
 }
 
@@ -416,7 +422,7 @@ fn call(
             rows,
             result_type,
         })
-        .and_then(|column| check_rows(function, column, rows))
+        .and_then(|column| checked_result(function, column, rows, result_type))
     };
     let with_rows = |rows: usize, coded: Option<&ArrayRef>| -> Vec<Column> {
         let one = |argument: &Column| match (argument, coded) {
@@ -465,9 +471,15 @@ fn null_gives_null(
     result.is_ok_and(|array| array.is_null(0))
 }
 
-fn check_rows(function: &ScalarFunction, column: Column, rows: usize) -> Result<Column> {
+/// The result when it has the right number of rows; nested types take the field names that the plan gave them.
+fn checked_result(function: &ScalarFunction, column: Column, rows: usize, t: &DataType) -> Result<Column> {
     if column.len() == rows {
-        return Ok(column);
+        let renamed = t.is_nested() && column.data_type() != t;
+        return if renamed {
+            cast_column(&column, t, false)
+        } else {
+            Ok(column)
+        };
     }
     Err(Error::internal(format!(
         "function {} gave {} rows for {rows}",

@@ -115,13 +115,9 @@ impl Compiled {
             let node = self.program.roots.get(i).and_then(|&root| self.program.nodes.get(root));
             let (can_fail, cost) = node.map_or((true, 0), |n| n.rank());
             let kept = self.observed.get(i).map_or(0.5, Observed::selectivity);
+            let worth = f64::from(cost + 1) / (1.0 - kept).max(0.001);
             // Conjuncts that can fail keep their order, so that one may guard the next.
-            let worth = if can_fail {
-                0.0
-            } else {
-                f64::from(cost + 1) / (1.0 - kept).max(0.001)
-            };
-            (can_fail, (worth * 16.0) as u64)
+            (can_fail, if can_fail { 0 } else { (worth * 16.0) as u64 })
         };
         let mut order: Vec<usize> = (0..self.program.roots.len()).collect();
         if order.len() > 1 {

@@ -261,7 +261,8 @@ impl Compiler {
         })
     }
 
-    /// Operands of `AND` and `OR`: those that cannot fail first, the cheap ones of them before the dear ones.
+    /// Operands of `AND` and `OR`: those that cannot fail first, the cheap ones of them before the dear ones. The others
+    /// keep their order, so that one may guard the next.
     fn parts(&mut self, parts: &[PhysicalExpr]) -> Result<Vec<NodeId>> {
         let mut ids = self.all(parts)?;
         ids.sort_by_key(|&id| self.nodes.get(id).map_or((false, 0), Node::rank));
@@ -410,9 +411,9 @@ impl Compiler {
 }
 
 impl Node {
-    /// The order in which independent conditions are tried.
+    /// The order in which conditions are tried: (can fail, cost), without a cost for those that can fail.
     pub fn rank(&self) -> (bool, u32) {
-        (self.can_fail, self.cost)
+        (self.can_fail, if self.can_fail { 0 } else { self.cost })
     }
 }
 

@@ -390,3 +390,17 @@ fn constants_stay_constant() {
     let array = x().evaluate(&batch()).unwrap().to_array().unwrap();
     assert_eq!(array.as_primitive::<Int64Type>().len(), 6);
 }
+
+#[test]
+fn a_guard_that_can_fail_itself_still_guards() {
+    // Both conjuncts can fail and the guard is the dearer one.
+    let length = function(&LENGTH, vec![s()], DataType::Int64);
+    let guard = binary(BinaryOp::Greater, binary(BinaryOp::Add, length.clone(), length), int(3));
+    let number = binary(BinaryOp::Greater, cast(s(), DataType::Int64, false), int(0));
+    let both = PhysicalExpr::And(vec![guard, number]);
+    assert_eq!(evaluate(&both), ["true", "false", "false", "false", "false", "true"]);
+    assert_eq!(
+        Predicate::new(both).select_positions(&batch()).unwrap(),
+        Some(vec![0, 5])
+    );
+}
