@@ -9,7 +9,7 @@ use crate::functions::aggregate::AggregateFunction;
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::{self, wrong_arguments};
 use crate::types::{
-    DataType, DecimalType, INTERVAL_DAY, INTERVAL_MONTH, ScalarValue, TIMESTAMP, common_type, decimal_result,
+    DataType, DecimalType, INTERVAL_DAY, INTERVAL_MONTH, ScalarValue, Schema, TIMESTAMP, common_type, decimal_result,
     decimal_type, is_decimal, is_integer, is_numeric, is_string, parse_literal, type_name,
 };
 use arrow::datatypes::TimeUnit;
@@ -104,7 +104,7 @@ impl Expr {
     }
 
     /// `NOT self`.
-    pub fn not(self) -> Result<Expr> {
+    pub fn logical_not(self) -> Result<Expr> {
         Ok(Expr::Not(Box::new(self.to_boolean("NOT")?)))
     }
 
@@ -217,6 +217,17 @@ impl Expr {
         })
     }
 
+    /// The value of an expression without columns and volatile functions; `None` when it has some, or fails.
+    pub fn constant_value(&self) -> Option<ScalarValue> {
+        const MAX_NODES: usize = 1000;
+        match self {
+            Expr::Literal(value, _) => Some(value.clone()),
+            Expr::Column(_) | Expr::ScalarSubquery(_) | Expr::Exists { .. } | Expr::AnySubquery { .. } => None,
+            _ if self.node_count(MAX_NODES) == MAX_NODES => None,
+            other => other.lower(&Schema::default()).ok()?.fold(),
+        }
+    }
+
     /// The number of nodes, counted up to `limit`.
     pub fn node_count(&self, limit: usize) -> usize {
         let mut pending = vec![self];
@@ -257,19 +268,9 @@ impl AggregateCall {
     }
 }
 
-/// The arguments that are literals, for overloads that depend on values.
+/// The values of those arguments that are constant, for overloads that depend on values.
 pub fn constants(arguments: &[Expr]) -> Vec<Option<ScalarValue>> {
-    arguments
-        .iter()
-        .map(|e| match e {
-            Expr::Literal(v, _) => Some(v.clone()),
-            Expr::Cast { expr, .. } => match expr.as_ref() {
-                Expr::Literal(v, _) => Some(v.clone()),
-                _ => None,
-            },
-            _ => None,
-        })
-        .collect()
+    arguments.iter().map(Expr::constant_value).collect()
 }
 
 /// The error for a function that no list has.

@@ -6,7 +6,7 @@ use super::tokens;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logical::{CteId, Expr, LogicalPlan, PlanBuilder, Subquery};
-use crate::types::{Field, ScalarValue, Schema};
+use crate::types::{Field, Schema};
 use sqlparser::ast::{self, Spanned};
 use sqlparser::tokenizer::Location;
 use std::sync::Arc;
@@ -289,11 +289,6 @@ impl<'a> Binder<'a> {
             .with_span(tokens::span(value.span()))
             .with_hint("run it with PREPARE name FROM … and EXECUTE name USING …")
         })
-    }
-
-    /// The literal that `now()` and its relatives stand for.
-    pub(super) fn now(&self) -> ScalarValue {
-        ScalarValue::Timestamp(self.context.statement_time, Some("UTC".into()))
     }
 }
 

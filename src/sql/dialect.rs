@@ -4,7 +4,7 @@ use sqlparser::ast::{CastKind, DataType, Expr, Ident, ObjectName};
 use sqlparser::dialect::{Dialect, GenericDialect};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 use std::any::TypeId;
 
 /// The grammar of queries. Where sqlparser asks for a dialect by type, it answers as its generic one.
@@ -72,6 +72,25 @@ impl Dialect for QueryDialect {
         }
         Some(parse_cast(parser, kind))
     }
+}
+
+/// Turns the word of `a DIV b` into the operator `//`, which is parsed without recursion. A name `div` stays a name.
+pub(super) fn with_division_operators(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let ends_operand = |t: &Token| match t {
+        Token::Word(w) => w.quote_style.is_some() || w.keyword == Keyword::NoKeyword,
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket => true,
+        _ => false,
+    };
+    let begins_operand = |t: &Token| ends_operand(t) && !matches!(t, Token::RParen | Token::RBracket);
+    for i in 1..tokens.len().saturating_sub(1) {
+        let is_division = matches!(&tokens[i].token, Token::Word(w) if w.keyword == Keyword::DIV)
+            && ends_operand(&tokens[i - 1].token)
+            && (begins_operand(&tokens[i + 1].token) || matches!(tokens[i + 1].token, Token::LParen | Token::Minus));
+        if is_division {
+            tokens[i].token = Token::DuckIntDiv;
+        }
+    }
+    tokens
 }
 
 fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {

@@ -11,6 +11,8 @@ mod dialect;
 mod expr;
 mod from;
 mod parse;
+#[cfg(test)]
+mod parse_tests;
 mod query;
 mod reference;
 mod scope;

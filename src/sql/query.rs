@@ -222,10 +222,8 @@ impl Binder<'_> {
         });
         let bound = self.expr(e);
         self.levels.pop();
-        let count = match bound? {
-            Expr::Literal(value, _) => value.as_integer().and_then(|n| u64::try_from(n).ok()),
-            _ => None,
-        };
+        let value = bound?.constant_value().and_then(|v| v.as_integer());
+        let count = value.and_then(|n| u64::try_from(n).ok());
         count.ok_or_else(|| {
             Error::plan(format!("{clause} needs a constant number of rows, found {e}"))
                 .with_span(super::tokens::span(e.span()))

@@ -61,6 +61,14 @@ pub struct View {
     pub database: Option<String>,
 }
 
+/// What makes two references the same: kind, words, arguments, options.
+type Key<'r> = (
+    u8,
+    Vec<&'r str>,
+    &'r [ScalarValue],
+    Option<&'r BTreeMap<String, String>>,
+);
+
 impl TableReference {
     /// Where the (first) mention stands in the text.
     pub fn span(&self) -> Span {
@@ -87,7 +95,7 @@ impl TableReference {
         }
     }
 
-    fn key(&self) -> (u8, Vec<&str>, &[ScalarValue], Option<&BTreeMap<String, String>>) {
+    fn key(&self) -> Key<'_> {
         match self {
             Self::Named { database, name, .. } => (0, vec![database.as_deref().unwrap_or_default(), name], &[], None),
             Self::Files {

@@ -478,3 +478,143 @@ fn large_statements_are_bound_or_refused() {
         );
     }
 }
+
+#[test]
+fn everyday_expressions_bind() {
+    for e in [
+        "CASE a WHEN 1 THEN 'x' WHEN 2 THEN 'y' ELSE s END",
+        "CASE WHEN a > 1 THEN 1 ELSE 2.5 END",
+        "CAST(s AS decimal(10, 2))",
+        "TRY_CAST(ROW(1, ARRAY[s]) AS row(x int, y array(varchar)))",
+        "CAST(NULL AS map(varchar, double))",
+        "s::int",
+        "s LIKE 'a!%%' ESCAPE '!' AND s NOT LIKE '%x' AND s ILIKE 'A%'",
+        "a IN (1, 2, NULL) OR a NOT IN (3)",
+        "d BETWEEN DATE '2020-01-01' AND DATE '2020-01-01' + INTERVAL '90' DAY",
+        "d NOT BETWEEN '2020-01-01' AND '2020-02-01'",
+        "ts - INTERVAL '1' MONTH + INTERVAL '1 02:03:04' DAY TO SECOND",
+        "INTERVAL '1' YEAR + d",
+        "INTERVAL 3 DAY + ts",
+        "ts - ts",
+        "d - d",
+        "d > ts AND d = '2020-01-01 10:00:00'",
+        "a IS DISTINCT FROM b AND a IS NOT DISTINCT FROM NULL",
+        "a <=> b OR a == b OR a != b",
+        "(a > 1) IS TRUE AND (a > 1) IS NOT FALSE AND (a > 1) IS UNKNOWN",
+        "extract(year FROM d) + EXTRACT(DOW FROM ts) + extract(day_of_week FROM ts)",
+        "substring(s FROM 2 FOR 3) || substr(s, 1) || trim(BOTH 'x' FROM s) || trim(s) || ltrim(s)",
+        "position('a' IN s) + strpos(s, 'a')",
+        "overlay(s PLACING 'x' FROM 1 FOR 2)",
+        "ts AT TIME ZONE 'Europe/Berlin'",
+        "TIMESTAMP '2020-01-01 00:00:00 UTC'",
+        "ARRAY[1, 2, a][1] + element_at(ARRAY[1], 1)",
+        "MAP(ARRAY['a'], ARRAY[1])['a']",
+        "ROW(1, 'x')[1]",
+        "CAST(ROW(1, 'x') AS ROW(p int, q varchar)).q",
+        "if(a > 1, 'x', 'y') || coalesce(s, 'z', NULL) || nullif(s, '') || nvl(s, 'q') || ifnull(s, '')",
+        "nvl2(s, 1, 2) + decode(s, 'a', 1, 'b', 2, 0) + if(a = 1, 1)",
+        "try(1 / a)",
+        "typeof(a + 1.5)",
+        "now() > ts AND current_date > d AND current_timestamp IS NOT NULL AND localtimestamp > ts",
+        "a % 2 = 0 AND mod(a, 2) = 0 AND -a < +b AND NOT (a = b)",
+        "a & b | 1 ^ 2",
+        "a DIV 2",
+        "1e3 + 1.5 + 3000000000 - x",
+        "date_trunc('month', ts) - date_add('day', 1, ts)",
+        "ceil(x) + floor(x) + round(x, 2) + abs(-x) + power(x, 2) + sqrt(x)",
+        "greatest(a, b, 3) + least(1, 2)",
+        "concat(s, 'a', s) || upper(s) || replace(s, 'a', 'b') || lpad(s, 10, ' ')",
+        "current_schema || current_catalog || version()",
+        "a = ANY (SELECT a FROM u) OR a <> ALL (SELECT a FROM u) OR a >= SOME (SELECT a FROM u)",
+        "a NOT IN (SELECT a FROM u WHERE u.c = t.s)",
+        "(a, b) IN (SELECT a, a FROM u) OR (a, b) IN ((1, 2), (3, 4)) OR (a, b) = (1, 2)",
+        "NOT EXISTS (SELECT * FROM u WHERE u.a = t.a AND EXISTS (SELECT 1 FROM region WHERE r_name = t.s))",
+        "(SELECT c FROM u WHERE u.a = t.a LIMIT 1)",
+        "X'00ff' = CAST(s AS varbinary)",
+        "U&'\\0041' = s",
+        "a = 1 AND true AND NULL",
+        "NULL + 1 + NULL",
+        "date '2020-01-01' = d AND time '10:00' IS NOT NULL",
+        "decimal '12.50' * 2",
+    ] {
+        if let Err(error) = bind(&format!("SELECT {e} FROM t")) {
+            panic!("{e}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn everyday_queries_bind() {
+    for q in [
+        "VALUES (1, 'a'), (2, NULL)",
+        "SELECT * FROM (VALUES (1, 'a'), (2.5, 'b')) AS v (x, y) WHERE x > 1",
+        "SELECT * FROM VALUES (1), (2) AS v (x)",
+        "SELECT count(*), count(a), count(DISTINCT a), sum(DISTINCT b), avg(x) FILTER (WHERE a > 1) FROM t",
+        "SELECT array_agg(a ORDER BY b DESC), min_by(a, b), approx_distinct(s), bool_or(a > 1) FROM t",
+        "SELECT approx_percentile(x, 0.5), approx_percentile(x, ARRAY[0.1, 0.9]) FROM t",
+        "SELECT a, count(*) FROM t GROUP BY a HAVING count(*) > 1 AND a > 2",
+        "SELECT a AS k, sum(b) AS total FROM t GROUP BY k HAVING total > 3 ORDER BY 2 DESC NULLS FIRST, k",
+        "SELECT date_trunc('month', ts) AS m, s, sum(x) FROM t GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT a, b, sum(x), grouping(a), grouping(a, b) FROM t GROUP BY a, b WITH ROLLUP",
+        "SELECT a FROM t GROUP BY a, b GROUPING SETS ((a, b), a)",
+        "SELECT DISTINCT a, b FROM t ORDER BY b, a LIMIT 5 OFFSET 2",
+        "SELECT a FROM t OFFSET 2 LIMIT 5",
+        "SELECT a FROM t OFFSET 2 ROWS FETCH FIRST 5 ROWS ONLY",
+        "SELECT a FROM t FETCH FIRST ROW ONLY",
+        "SELECT a FROM t LIMIT ALL",
+        "SELECT a FROM t LIMIT 2, 5",
+        "SELECT /*+ BROADCAST(u) */ * FROM t JOIN u ON t.a = u.a",
+        "SELECT row_number() OVER (PARTITION BY a ORDER BY b), lag(b, 1, 0) OVER (ORDER BY d), rank() OVER w FROM t \
+         WINDOW w AS (PARTITION BY s ORDER BY x DESC)",
+        "SELECT sum(b) OVER (ORDER BY d RANGE BETWEEN INTERVAL '7' DAY PRECEDING AND CURRENT ROW) FROM t",
+        "SELECT sum(x) OVER (ORDER BY a ROWS BETWEEN 3 PRECEDING AND 1 FOLLOWING) FROM t",
+        "SELECT first_value(a) IGNORE NULLS OVER (ORDER BY b), last_value(a IGNORE NULLS) OVER (ORDER BY b) FROM t",
+        "SELECT a, rank() OVER (ORDER BY sum(b) DESC) FROM t GROUP BY a",
+        "SELECT a FROM t QUALIFY row_number() OVER (PARTITION BY a ORDER BY b) = 1",
+        "SELECT a, row_number() OVER (ORDER BY b) AS n FROM t QUALIFY n <= 3 ORDER BY n",
+        "SELECT a FROM t INTERSECT ALL SELECT a FROM u EXCEPT ALL SELECT 1",
+        "SELECT a FROM t UNION SELECT a FROM u INTERSECT SELECT 1",
+        "(SELECT a FROM t ORDER BY a LIMIT 1) UNION ALL (SELECT a FROM u LIMIT 1) ORDER BY a DESC LIMIT 3",
+        "WITH x AS (SELECT a FROM t), y AS (SELECT a FROM x UNION ALL SELECT a FROM x) SELECT * FROM y JOIN x USING (a)",
+        "SELECT * FROM t WHERE EXISTS (WITH q AS (SELECT * FROM u WHERE u.a = t.a) SELECT 1 FROM q)",
+        "SELECT * FROM t FULL OUTER JOIN u ON t.a = u.a AND t.b > 1",
+        "SELECT * FROM t RIGHT JOIN u ON t.a < u.a",
+        "SELECT * FROM (t JOIN u ON t.a = u.a) LEFT JOIN region ON r_regionkey = t.b",
+        "SELECT x.a, y.a FROM t x, t y, (SELECT max(a) AS m FROM t) z WHERE x.a = y.b AND y.a = m",
+        "SELECT t.*, q.n FROM t CROSS JOIN LATERAL (SELECT count(*) AS n FROM u WHERE u.a = t.a) q",
+        "SELECT * FROM t LEFT JOIN LATERAL (SELECT c FROM u WHERE u.a = t.a LIMIT 1) q ON true",
+        "SELECT u.a, e FROM u, UNNEST(u.list) AS q (e) WHERE e > 1",
+        "SELECT n FROM UNNEST(sequence(1, 10)) AS q (n)",
+        "SELECT * FROM TABLE(sequence(1, 5))",
+        "SELECT * FROM range(5), generate_series(1, 3) AS g (i)",
+        "SELECT p, e FROM u LATERAL VIEW posexplode(list) q AS p, e",
+        "SELECT u.* EXCEPT (list, m), u.r.f FROM u",
+        "SELECT * REPLACE (a + 1 AS a) FROM t",
+        "SELECT CASE WHEN a IN (SELECT a FROM u) THEN 1 ELSE 0 END AS flag, count(*) FROM t GROUP BY 1 ORDER BY flag",
+        "SELECT sum(CASE WHEN a IN (SELECT a FROM u) THEN 1 END) FROM t",
+        "SELECT s FROM t ORDER BY (SELECT max(c) FROM u WHERE u.a = t.a)",
+        "SELECT a + b AS c FROM t ORDER BY c + 1, -x",
+        "SELECT count(*) FROM t ORDER BY count(*) DESC",
+        "SELECT listagg(s, ',') WITHIN GROUP (ORDER BY s) FROM t",
+        "SELECT max(d) - min(d), count_if(a > 1) FROM t",
+        "SELECT default.t.a FROM default.t",
+        "TABLE t",
+        "SELECT 'a' AS \"Quoted Name\", 1 AS UnQuoted",
+    ] {
+        if let Err(error) = bind(q) {
+            panic!("{q}\n{error}");
+        }
+    }
+    assert_eq!(
+        names("SELECT 'a' AS \"Quoted Name\", 1 AS UnQuoted"),
+        ["Quoted Name", "unquoted"]
+    );
+    assert!(plan("SELECT /*+ BROADCAST(u) */ * FROM t JOIN u ON t.a = u.a").contains("InnerJoin"));
+}
+
+#[test]
+fn parameters_are_numbered_as_written() {
+    let e = fails("SELECT ? FROM t WHERE a = ?", "has no value");
+    assert_eq!(e.message(), "parameter 2 has no value: 0 are given");
+    fails("SELECT :month", "variable :month has no value");
+}

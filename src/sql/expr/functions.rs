@@ -72,10 +72,10 @@ impl Binder<'_> {
     }
 
     /// What is the same for the whole statement: `now()`, `current_date`, `current_user`, …
-    fn session_constant(&mut self, name: &str, f: &Function) -> Result<Option<Expr>> {
+    pub(super) fn session_value(&self, name: &str) -> Option<ScalarValue> {
         let time = self.context.statement_time;
-        let value = match name {
-            "now" | "current_timestamp" => self.now(),
+        Some(match name {
+            "now" | "current_timestamp" => ScalarValue::Timestamp(time, Some("UTC".into())),
             "localtimestamp" => ScalarValue::Timestamp(time, None),
             "current_date" | "curdate" => {
                 let days = time.div_euclid(MICROS_PER_DAY);
@@ -89,14 +89,19 @@ impl Binder<'_> {
                 ScalarValue::string(std::env::var("USER").unwrap_or_else(|_| "user".into()))
             }
             "version" => ScalarValue::string(concat!("lakebed ", env!("CARGO_PKG_VERSION"))),
-            _ => return Ok(None),
+            _ => return None,
+        })
+    }
+
+    /// The same, called as a function. A precision, as in `current_timestamp(3)`, changes nothing that shows.
+    fn session_constant(&mut self, name: &str, f: &Function) -> Result<Option<Expr>> {
+        let Some(value) = self.session_value(name) else {
+            return Ok(None);
         };
-        // A precision, as in current_timestamp(3), changes nothing that is shown differently.
-        let arguments = expressions(name, f)?;
-        if arguments.len() > 1 {
-            return Err(Error::plan(format!("{name} takes no arguments")));
+        match expressions(name, f)?.len() {
+            0 | 1 => Ok(Some(Expr::literal(value))),
+            _ => Err(Error::plan(format!("{name} takes no arguments"))),
         }
-        Ok(Some(Expr::literal(value)))
     }
 
     /// `try(x)`: NULL where x fails.

@@ -24,7 +24,7 @@ impl Binder<'_> {
     fn expr_without_place(&mut self, e: &Ast) -> Result<Expr> {
         match e {
             // Names and constants.
-            Ast::Identifier(name) => self.resolve(std::slice::from_ref(name)),
+            Ast::Identifier(name) => self.name(name),
             Ast::CompoundIdentifier(parts) => self.resolve(parts),
             Ast::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain),
             Ast::Value(value) => self.value(value),
@@ -148,6 +148,21 @@ impl Binder<'_> {
             Ast::Tuple(parts) => self.call("row", &parts.iter().collect::<Vec<_>>()),
 
             other => Err(unsupported(rare_name(other), other)),
+        }
+    }
+
+    /// A column, or one of the constants that are written without parentheses.
+    fn name(&mut self, name: &ast::Ident) -> Result<Expr> {
+        if let Some(found) = self.try_resolve(std::slice::from_ref(name))? {
+            return Ok(found);
+        }
+        match name
+            .quote_style
+            .is_none()
+            .then(|| self.session_value(&name.value.to_lowercase()))
+        {
+            Some(Some(value)) => Ok(Expr::literal(value)),
+            _ => self.resolve(std::slice::from_ref(name)),
         }
     }
 
