@@ -103,8 +103,9 @@ impl Expr {
         })
     }
 
-    /// `NOT self`.
-    pub fn logical_not(self) -> Result<Expr> {
+    /// `NOT self`; an error when it is no condition, so this cannot be the operator `!`.
+    #[allow(clippy::should_implement_trait)]
+    pub fn not(self) -> Result<Expr> {
         Ok(Expr::Not(Box::new(self.to_boolean("NOT")?)))
     }
 

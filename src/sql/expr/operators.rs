@@ -138,7 +138,7 @@ impl Binder<'_> {
         }
         match op {
             BinaryOperator::Eq => Ok(Expr::and(parts)),
-            BinaryOperator::NotEq => Expr::and(parts).logical_not(),
+            BinaryOperator::NotEq => Expr::and(parts).not(),
             _ => Err(Error::unsupported("rows compare with = and <> only")),
         }
     }
@@ -156,7 +156,7 @@ impl Binder<'_> {
                 self.expr(e)?.negation()
             }
             UnaryOperator::Plus => self.expr(e),
-            UnaryOperator::Not | UnaryOperator::BangNot => self.expr(e)?.logical_not(),
+            UnaryOperator::Not | UnaryOperator::BangNot => self.expr(e)?.not(),
             UnaryOperator::BitwiseNot => self.call("bitwise_not", &[e]),
             _ => Err(unsupported("this operator", e)),
         }
@@ -189,7 +189,7 @@ impl Binder<'_> {
             Expr::comparison(BinaryOp::LessOrEqual, again, high)?,
         ]);
         match negated {
-            true => range.logical_not(),
+            true => range.not(),
             false => Ok(range),
         }
     }
@@ -213,7 +213,7 @@ impl Binder<'_> {
             rows.push(self.tuple_comparison(&BinaryOperator::Eq, left, right)?);
         }
         match negated {
-            true => Expr::or(rows).logical_not(),
+            true => Expr::or(rows).not(),
             false => Ok(Expr::or(rows)),
         }
     }
@@ -248,7 +248,7 @@ impl Binder<'_> {
     pub(super) fn regexp_like(&mut self, e: &Ast, pattern: &Ast, negated: bool) -> Result<Expr> {
         let matches = self.call("regexp_like", &[e, pattern])?;
         match negated {
-            true => matches.logical_not(),
+            true => matches.not(),
             false => Ok(matches),
         }
     }
@@ -260,7 +260,7 @@ fn apply(op: &BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
         Some(Meaning::Comparison(op)) => Expr::comparison(op, left, right),
         Some(Meaning::Concat) => Expr::concatenation(left, right),
         Some(Meaning::Function(name)) => Expr::call(name, vec![left, right]),
-        Some(Meaning::NotFunction(name)) => Expr::call(name, vec![left, right])?.logical_not(),
+        Some(Meaning::NotFunction(name)) => Expr::call(name, vec![left, right])?.not(),
         Some(Meaning::IntegerDivision) => {
             for side in [&left, &right] {
                 let t = side.data_type();

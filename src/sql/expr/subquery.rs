@@ -59,7 +59,7 @@ impl Binder<'_> {
     pub(super) fn in_array(&mut self, e: &Ast, array: &Ast, negated: bool) -> Result<Expr> {
         let contains = self.call("contains", &[array, e])?;
         match negated {
-            true => contains.logical_not(),
+            true => contains.not(),
             false => Ok(contains),
         }
     }
