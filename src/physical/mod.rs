@@ -13,8 +13,8 @@ mod query;
 mod scan;
 mod sort;
 mod unnest;
-mod write;
 mod window;
+mod write;
 
 pub use executor::run_pipelines;
 pub use explain::{explain, explain_analyze};

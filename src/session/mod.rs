@@ -8,6 +8,7 @@ mod describe;
 mod relations;
 mod result;
 mod write;
+mod write_format;
 
 pub use column::{
     Column, WindowSpec, avg, call, case, col, count, count_all, count_distinct, dense_rank, expr, lag, lead, lit, max,

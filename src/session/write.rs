@@ -2,12 +2,14 @@
 //! they write and publish it when the query has succeeded.
 
 use super::ddl::unique;
+use super::write_format::{is_ordered, write_format};
 use super::{Session, StatementResult, WriteOptions};
 use crate::catalog::commit::Staging;
 use crate::catalog::{CatalogObject, ColumnDefinition, TableDefinition};
 use crate::error::{Error, Result};
 use crate::format::{Options, find_format, format_of_file};
 use crate::logical::{Expr, LogicalPlan, PlanBuilder};
+use crate::physical;
 use crate::sql::{self, Copy, CreateTable, Insert};
 use crate::storage::{Location, forget_open_files, list};
 use crate::types::{DataType, Field, ScalarValue, is_castable, is_string, type_name};
@@ -279,12 +281,26 @@ impl Session {
     }
 
     /// Runs the plan and writes its rows into the staging folder.
-    fn write_rows(&self, plan: LogicalPlan, _staging: &Staging, target: &Target) -> Result<u64> {
-        let _plan = self.optimize(plan)?;
-        Err(Error::unsupported(format!(
-            "writing {} files ({:?}, {} partition columns, single file: {})",
-            target.format, target.options, target.partition_columns, target.single_file
-        )))
+    fn write_rows(&self, plan: LogicalPlan, staging: &Staging, target: &Target) -> Result<u64> {
+        let plan = self.optimize(plan)?;
+        let context = self.new_context();
+        let format = write_format(&target.format, &target.options, &context.config)?;
+        let columns = plan.schema().len();
+        let prefix = staging.file_prefix().to_string();
+        let (sink, result) = physical::write_sink(
+            physical::WriteTarget {
+                directory: staging.data_folder(),
+                single_file: target.single_file.then(|| format!("{prefix}.{}", format.extension())),
+                file_prefix: prefix,
+                format,
+                schema: plan.schema().to_arrow(),
+                partition_by: (columns - target.partition_columns..columns).collect(),
+                ordered: is_ordered(&plan),
+            },
+            &context,
+        )?;
+        physical::run_into(&plan, &context, sink)?;
+        Ok(result.rows())
     }
 }
 

@@ -11,8 +11,8 @@ mod records;
 mod write;
 
 pub use options::{CSV_OPTIONS, CsvOptions};
-pub use write::{CsvWriteOptions, write_csv, write_csv_header};
 pub(in crate::format) use records::line_number;
+pub use write::{CsvWriteOptions, write_csv, write_csv_header};
 
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::{Error, Result};
