@@ -3,16 +3,22 @@
 mod arguments;
 mod array;
 mod array_sets;
+mod binary;
 mod calendar;
 mod conditional;
+mod conversion;
 mod datetime;
+mod datetime_format;
+mod json;
 mod map;
 mod math;
 mod nested;
+mod regex;
 mod string;
 #[cfg(test)]
 mod testing;
 mod typing;
+mod url;
 
 use super::{Documentation, wrong_arguments};
 use crate::error::Result;
@@ -73,10 +79,16 @@ pub static FUNCTIONS: &[&[ScalarFunction]] = &[
     conditional::FUNCTIONS,
     math::FUNCTIONS,
     string::FUNCTIONS,
+    regex::FUNCTIONS,
     datetime::FUNCTIONS,
+    datetime_format::FUNCTIONS,
     array::FUNCTIONS,
     array_sets::FUNCTIONS,
     map::FUNCTIONS,
+    json::FUNCTIONS,
+    conversion::FUNCTIONS,
+    binary::FUNCTIONS,
+    url::FUNCTIONS,
 ];
 
 /// A pure function without aliases; the methods below add the rest.
