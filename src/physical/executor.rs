@@ -19,9 +19,8 @@ fn run(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
     pipeline.source.start(context)?;
     let stop = AtomicBool::new(false);
     let work = || {
-        Worker::new(pipeline, context)?
-            .run(pipeline, context, &stop)
-            .inspect_err(|_| stop.store(true, Ordering::Relaxed))
+        let result = Worker::new(pipeline, context).and_then(|worker| worker.run(pipeline, context, &stop));
+        result.inspect_err(|_| context.cancel.fail())
     };
     if context.threads() == 1 {
         work()?;
@@ -31,6 +30,7 @@ fn run(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
             first_cause(handles.into_iter().map(join_worker).collect())
         })?;
     }
+    pipeline.sink.end_pipeline()?;
     if pipeline.finishes_sink {
         pipeline.sink.finish(context)
     } else {

@@ -163,23 +163,29 @@ struct LocalExpand {
     sets: Vec<Vec<usize>>,
 }
 
-/// Bit `groups - 1 - i` is 1 when group `i` is outside the set.
-pub fn grouping_id(set: &[usize], groups: usize) -> i64 {
-    (0..groups)
-        .filter(|i| !set.contains(i))
-        .fold(0, |id, i| id | 1 << ((groups - 1 - i) % 63))
+/// The id of each set: bit `groups - 1 - i` is 1 when group `i` is outside the set; a set that stands there again differs
+/// from the earlier ones in the bits above, because its groups are rows of their own.
+pub fn grouping_ids(sets: &[Vec<usize>], groups: usize) -> Vec<i64> {
+    let id = |set: &Vec<usize>| {
+        let outside = (0..groups).filter(|i| !set.contains(i));
+        outside.fold(0i64, |id, i| id | 1 << ((groups - 1 - i) % 63))
+    };
+    let ids: Vec<i64> = sets.iter().map(id).collect();
+    let again = |i: usize| ids[..i].iter().filter(|earlier| **earlier == ids[i]).count() as i64;
+    (0..ids.len()).map(|i| ids[i] | again(i) << (groups % 63)).collect()
 }
 
 impl LocalTransform for LocalExpand {
     fn push(&mut self, batch: Batch, emit: &mut Emit) -> Result<Flow> {
         let batch = batch.compact()?;
         let rows = batch.len();
-        for set in &self.sets {
+        let ids = grouping_ids(&self.sets, self.group_types.len());
+        for (set, id) in self.sets.iter().zip(ids) {
             let mut columns = batch.physical_columns().to_vec();
             for (i, t) in self.group_types.iter().enumerate().filter(|(i, _)| !set.contains(i)) {
                 columns[i] = Column::constant(&ScalarValue::Null, t, rows)?;
             }
-            let id = ScalarValue::Int64(grouping_id(set, self.group_types.len()));
+            let id = ScalarValue::Int64(id);
             columns.push(Column::constant(&id, &DataType::Int64, rows)?);
             if emit(Batch::new(columns, rows))? == Flow::Done {
                 return Ok(Flow::Done);

@@ -203,7 +203,10 @@ impl Binder<'_> {
                 plain: true,
             });
         }
-        let scope = scope.join(hide(left.scope)).join(hide(right.scope)).refreshed(&schema);
+        let scope = scope
+            .join(hide(left.scope))
+            .join(hide(right.scope))
+            .refreshed(&schema)?;
         Ok(Source {
             plan: joined.build(),
             scope,
@@ -421,7 +424,7 @@ impl Binder<'_> {
 fn finish_join(joined: PlanBuilder, kind: &JoinKind, left: Scope, right: Scope) -> Source {
     let scope = match kind {
         JoinKind::LeftSemi | JoinKind::LeftAnti => left,
-        _ => left.join(right).refreshed(joined.schema()),
+        _ => left.join(right).refreshed(joined.schema())?,
     };
     Source {
         plan: joined.build(),

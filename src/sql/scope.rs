@@ -47,15 +47,20 @@ impl Scope {
     }
 
     /// The scope over a plan that changed the columns' nullability (an outer join).
-    pub(super) fn refreshed(mut self, schema: &Schema) -> Self {
+    pub(super) fn refreshed(mut self, schema: &Schema) -> Result<Self> {
         for column in &mut self.columns {
-            if let Expr::Column(f) = &mut column.expr
-                && let Some(new) = schema.iter().find(|n| n.id == f.id)
-            {
-                f.nullable = new.nullable;
-            }
+            let expr = std::mem::replace(&mut column.expr, Expr::boolean(true));
+            column.expr = expr.transform(&mut |e| {
+                Ok(match e {
+                    Expr::Column(f) => {
+                        let nullable = schema.iter().find(|n| n.id == f.id).map_or(f.nullable, |n| n.nullable);
+                        Expr::Column(f.with_nullable(nullable))
+                    }
+                    other => other,
+                })
+            })?;
         }
-        self
+        Ok(self)
     }
 
     /// The value called `name`, of relation `qualifier` when given.

@@ -134,7 +134,13 @@ impl RowGroupReader {
         }
         if new.len() > 1 {
             let opened = self.readers.iter_mut().enumerate().filter(|(i, _)| new.contains(i));
-            ColumnReader::prepare(opened.filter_map(|(_, r)| r.as_mut()))?;
+            let prepared = ColumnReader::prepare(opened.filter_map(|(_, r)| r.as_mut()));
+            prepared.map_err(|e| {
+                e.context(format!(
+                    "{}, row group {}",
+                    self.partition.file.location, self.partition.start
+                ))
+            })?;
         }
         Ok(())
     }

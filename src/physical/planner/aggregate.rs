@@ -6,7 +6,7 @@ use crate::expression::PhysicalExpr;
 use crate::functions::aggregate::{OrderKey, state_types};
 use crate::logical::{self, AggregateCall, Expr};
 use crate::physical::aggregate::{AggregateSpec, HashAggregate, PhysicalAggregate, SingleAggregate};
-use crate::physical::project::{ExpandGroupingSets, grouping_id};
+use crate::physical::project::{ExpandGroupingSets, grouping_ids};
 use crate::types::{DataType, Field, Schema};
 use std::sync::Arc;
 
@@ -30,10 +30,12 @@ impl Planner<'_> {
         let groups: Vec<Expr> = match &node.grouping_sets {
             None => node.groups.clone(),
             Some(sets) => {
+                let ids = grouping_ids(sets, node.groups.len());
                 empty_sets = sets
                     .iter()
-                    .filter(|s| s.is_empty())
-                    .map(|s| grouping_id(s, node.groups.len()))
+                    .zip(ids)
+                    .filter(|(s, _)| s.is_empty())
+                    .map(|(_, id)| id)
                     .collect();
                 self.expand(&mut stream, node, sets)?
             }
