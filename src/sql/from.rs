@@ -110,7 +110,7 @@ impl Binder<'_> {
                     PlanBuilder::from(left.plan).join(right.plan, kind.clone(), Some(condition)),
                     factor,
                 )?;
-                Ok(finish_join(joined.with_hint(hint), &kind, left.scope, right.scope))
+                finish_join(joined.with_hint(hint), &kind, left.scope, right.scope)
             }
             JoinConstraint::None => {
                 if !matches!(
@@ -120,7 +120,7 @@ impl Binder<'_> {
                     return at(Err(Error::plan("the join needs ON or USING")), factor);
                 }
                 let joined = PlanBuilder::from(left.plan).join(right.plan, kind.clone(), None)?;
-                Ok(finish_join(joined.with_hint(hint), &kind, left.scope, right.scope))
+                finish_join(joined.with_hint(hint), &kind, left.scope, right.scope)
             }
         }
     }
@@ -242,7 +242,7 @@ impl Binder<'_> {
             _ => return Err(unsupported("USING with LATERAL", factor)),
         };
         let joined = PlanBuilder::from(left.plan).join_lateral(bound, kind.clone(), condition)?;
-        Ok(finish_join(joined, &kind, left.scope, right.scope))
+        finish_join(joined, &kind, left.scope, right.scope)
     }
 
     /// `CROSS JOIN UNNEST(…)`, `LEFT JOIN UNNEST(…) ON TRUE`.
@@ -421,15 +421,15 @@ impl Binder<'_> {
 }
 
 /// The scope over a join of two scopes.
-fn finish_join(joined: PlanBuilder, kind: &JoinKind, left: Scope, right: Scope) -> Source {
+fn finish_join(joined: PlanBuilder, kind: &JoinKind, left: Scope, right: Scope) -> Result<Source> {
     let scope = match kind {
         JoinKind::LeftSemi | JoinKind::LeftAnti => left,
         _ => left.join(right).refreshed(joined.schema())?,
     };
-    Source {
+    Ok(Source {
         plan: joined.build(),
         scope,
-    }
+    })
 }
 
 /// `plan AS t (a, b)`. Without an alias the columns have no qualifier.
