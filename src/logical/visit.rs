@@ -277,7 +277,7 @@ impl WindowCall {
             },
             WindowTarget::Aggregate(call) => WindowTarget::Aggregate(call.map_expressions(f)?),
         };
-        let mut bound = |b: FrameBound, f: &mut dyn FnMut(Expr) -> Result<Expr>| -> Result<FrameBound> {
+        let bound = |b: FrameBound, f: &mut dyn FnMut(Expr) -> Result<Expr>| -> Result<FrameBound> {
             Ok(match b {
                 FrameBound::Preceding(e) => FrameBound::Preceding(f(e)?),
                 FrameBound::Following(e) => FrameBound::Following(f(e)?),

@@ -53,7 +53,7 @@ impl RowGroupReader {
             }
             let selected = predicate.select(window.batch(&request)?)?;
             if let Some(selection) = selected.selection() {
-                window.narrow(&selection.to_vec())?;
+                window.narrow(selection)?;
             }
             if window.len() == 0 {
                 break;
