@@ -64,9 +64,17 @@ impl File {
         runner.add_label(&configuration.name);
         let script = self.text.replace("__TEST_DIR__", &test_folder.display().to_string());
         let name = self.path.display().to_string();
-        runner
-            .run_script_with_name(&script, name)
-            .map_err(|e| Failed::from(e.display(false).to_string()))
+        let mut failures = vec![];
+        // A record that fails does not hide what the later ones have to say.
+        for record in sqllogictest::parse_with_name::<DefaultColumnType>(&script, name)? {
+            if let Err(error) = runner.run(record) {
+                failures.push(error.display(false).to_string());
+            }
+        }
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(failures.join("\n").into()),
+        }
     }
 }
 
