@@ -1,10 +1,14 @@
 //! Every `.slt` file and every query of TPC-H, under every configuration, is one test with a name.
 
-mod slt_support;
+#[path = "support/files.rs"]
+mod files;
+mod support;
+#[path = "support/tpch.rs"]
+mod tpch;
 
 use libtest_mimic::{Arguments, Trial};
-use slt_support::{Configuration, configurations, files, tpch};
 use std::process::ExitCode;
+use support::{Configuration, configurations};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -16,7 +20,7 @@ fn main() -> ExitCode {
             let (file, configuration) = (file.clone(), configuration.clone());
             trials.push(Trial::test(named(&file.name), move || file.run(&configuration)));
         }
-        for query in tpch::queries() {
+        for query in tpch::queries().filter(|_| configuration.tpch) {
             let configuration: Configuration = configuration.clone();
             trials.push(Trial::test(named(&format!("tpch/q{query:02}")), move || {
                 tpch::run(query, &configuration)

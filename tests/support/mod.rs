@@ -1,8 +1,5 @@
 //! Sessions for tests, and what their results look like as text.
 
-pub mod files;
-pub mod tpch;
-
 use arrow::array::RecordBatch;
 use lakebed::Result;
 use lakebed::config::Config;
@@ -14,6 +11,8 @@ use std::path::Path;
 #[derive(Debug, Clone)]
 pub struct Configuration {
     pub name: String,
+    /// Whether TPC-H runs under it.
+    pub tpch: bool,
     config: Config,
 }
 
@@ -29,12 +28,16 @@ pub fn configurations() -> Vec<Configuration> {
     let text = std::fs::read_to_string("tests/configurations.toml").unwrap();
     let sections: toml::Table = text.parse().unwrap();
     let configuration = |(name, section): (String, toml::Value)| {
-        let mut config = Config::default();
+        let (mut config, mut tpch) = (Config::default(), true);
         for (setting, value) in section.as_table().unwrap() {
+            if setting == "tpch" {
+                tpch = value.as_bool().unwrap();
+                continue;
+            }
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
             config.set(setting, &value).unwrap();
         }
-        Configuration { name, config }
+        Configuration { name, tpch, config }
     };
     sections.into_iter().map(configuration).collect()
 }

@@ -1,6 +1,6 @@
 //! TPC-H at scale factor 0.01: data made here, answers of another engine in `testdata/tpch/answers/`.
 
-use super::{Configuration, rows};
+use crate::support::{Configuration, rows};
 use arrow::array::RecordBatchReader;
 use arrow::datatypes::DataType;
 use lakebed::session::Session;

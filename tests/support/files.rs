@@ -1,6 +1,6 @@
 //! `.slt` files.
 
-use super::{Configuration, rows};
+use crate::support::{Configuration, rows};
 use lakebed::session::{Session, StatementResult};
 use libtest_mimic::Failed;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};

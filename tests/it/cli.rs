@@ -1,0 +1,535 @@
+//! Stories of the command line: what goes in, what comes out where, and with which exit code.
+
+use assert_cmd::Command;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The program, with a warehouse of its own.
+fn lakebed(folder: &TempDir) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("lakebed"));
+    command
+        .arg("--no-init")
+        .arg("--warehouse")
+        .arg(folder.path().join("warehouse"));
+    command.env_remove("NO_COLOR").timeout(Duration::from_secs(120));
+    command
+}
+
+/// What a run gave.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    outcome(lakebed(&folder).args(arguments))
+}
+
+fn outcome(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs SQL that must work.
+fn sql(text: &str) -> String {
+    let run = run(&["-c", text]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    run.out
+}
+
+/// Runs SQL that must fail with this exit code; what it said.
+fn fails(code: i32, text: &str) -> String {
+    let run = run(&["-c", text]);
+    assert_eq!(run.code, code, "{text}: {} {}", run.out, run.err);
+    assert!(run.err.starts_with("error"), "{}", run.err);
+    assert_eq!(run.err.matches("error").count(), 1, "told once: {}", run.err);
+    assert!(
+        !run.err.contains("panicked") && !run.err.contains("internal"),
+        "{}",
+        run.err
+    );
+    run.err
+}
+
+#[test]
+fn results_go_to_stdout_and_nothing_else_does() {
+    let run = run(&["-c", "SELECT 1 AS a, 'x,y' AS b, NULL AS c"]);
+    assert_eq!(
+        (run.code, run.out.as_str(), run.err.as_str()),
+        (0, "a,b,c\n1,\"x,y\",\n", "")
+    );
+}
+
+#[test]
+fn every_format_writes_the_same_rows() {
+    let query = "SELECT * FROM (VALUES (1, 'a', 1.50, DATE '2020-01-31'), (2, NULL, -0.25, NULL)) AS t(n, s, d, day) ORDER BY n";
+    let formatted = |format: &str| {
+        let run = run(&["--format", format, "-c", query]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.out
+    };
+    insta::assert_snapshot!(formatted("csv"), @r"
+    n,s,d,day
+    1,a,1.50,2020-01-31
+    2,,-0.25,
+    ");
+    insta::assert_snapshot!(formatted("tsv").replace('\t', "⇥"), @r"
+    n⇥s⇥d⇥day
+    1⇥a⇥1.50⇥2020-01-31
+    2⇥⇥-0.25⇥
+    ");
+    insta::assert_snapshot!(formatted("json"), @r#"
+    [
+     {"n":1,"s":"a","d":1.50,"day":"2020-01-31"},
+     {"n":2,"s":null,"d":-0.25,"day":null}
+    ]
+    "#);
+    insta::assert_snapshot!(formatted("ndjson"), @r#"
+    {"n":1,"s":"a","d":1.50,"day":"2020-01-31"}
+    {"n":2,"s":null,"d":-0.25,"day":null}
+    "#);
+    insta::assert_snapshot!(formatted("markdown"), @r"
+    | n | s    | d     | day        |
+    |---|------|-------|------------|
+    | 1 | a    |  1.50 | 2020-01-31 |
+    | 2 | NULL | -0.25 | NULL       |
+    ");
+    insta::assert_snapshot!(formatted("vertical"), @r"
+    -[ row 1 ]--------------------
+    n   | 1
+    s   | a
+    d   | 1.50
+    day | 2020-01-31
+    -[ row 2 ]--------------------
+    n   | 2
+    s   | NULL
+    d   | -0.25
+    day | NULL
+    ");
+    insta::assert_snapshot!(formatted("table"), @r"
+    ┌─────────┬─────────┬──────────────┬────────────┐
+    │ n       ┆ s       ┆ d            ┆ day        │
+    │ integer ┆ varchar ┆ decimal(3,2) ┆ date       │
+    ╞═════════╪═════════╪══════════════╪════════════╡
+    │       1 ┆ a       ┆         1.50 ┆ 2020-01-31 │
+    │       2 ┆ NULL    ┆        -0.25 ┆ NULL       │
+    └─────────┴─────────┴──────────────┴────────────┘
+    ");
+}
+
+#[test]
+fn output_flags_are_followed() {
+    let query = ["-c", "SELECT NULL AS a, 1 AS b"];
+    assert_eq!(run(&[&query[..], &["--no-header"]].concat()).out, ",1\n");
+    assert_eq!(run(&[&query[..], &["--null", "\\N"]].concat()).out, "a,b\n\\N,1\n");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.csv");
+    let run = outcome(lakebed(&folder).args(query).arg("-o").arg(&file));
+    assert_eq!((run.code, run.out.as_str()), (0, ""), "{}", run.err);
+    assert_eq!(fs::read_to_string(file).unwrap(), "a,b\n,1\n");
+}
+
+#[test]
+fn environment_variables_stand_for_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = outcome(
+        lakebed(&folder)
+            .env("LAKEBED_FORMAT", "ndjson")
+            .env("LAKEBED_THREADS", "3")
+            .args(["-c", "SHOW threads"]),
+    );
+    assert_eq!(run.out, "{\"threads\":\"3\"}\n", "{}", run.err);
+}
+
+#[test]
+fn statistics_go_to_stderr_when_asked_for() {
+    let run = run(&["--stats", "-c", "SELECT 1 AS a"]);
+    assert_eq!(run.out, "a\n1\n");
+    assert!(
+        run.err.starts_with("1 row · ") && run.err.contains("peak"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn an_unknown_column_is_shown_with_its_place_and_the_nearest_name() {
+    let message = fails(3, "SELECT\n  fare_amuont FROM (VALUES (1)) AS t(fare_amount)");
+    insta::assert_snapshot!(message, @r#"
+    error: column "fare_amuont" does not exist
+     --> -c:2:3
+      |
+    2 |   fare_amuont FROM (VALUES (1)) AS t(fare_amount)
+      |   ^^^^^^^^^^^
+      |
+      = hint: did you mean "fare_amount"?
+    "#);
+}
+
+#[test]
+fn exit_codes_say_who_must_act() {
+    assert!(run(&["--no-such-flag"]).code == 2);
+    assert!(run(&["--set", "memory_limt=1GB", "-c", "SELECT 1"]).code == 2);
+    assert!(run(&["--memory", "much", "-c", "SELECT 1"]).code == 2);
+    assert!(run(&["-v", "1x=2", "-c", "SELECT 1"]).code == 2);
+    fails(3, "SELEC 1");
+    fails(3, "SELECT 'abc");
+    fails(3, "SELECT 1 + DATE '2020-01-01' || 2");
+    fails(3, "DELETE FROM t");
+    fails(3, "SELECT * FROM no_such_table");
+    fails(1, "SELECT 1 / 0");
+    fails(1, "SELECT 9223372036854775807 + CAST(1 AS BIGINT)");
+    fails(4, "SELECT * FROM 'no/such/file.parquet'");
+    let run = run(&["-f", "no/such/file.sql"]);
+    assert_eq!(run.code, 4, "{}", run.err);
+    assert!(run.err.contains("no/such/file.sql"), "{}", run.err);
+}
+
+#[test]
+fn memory_beyond_the_limit_is_an_error_that_names_the_setting() {
+    let run = run(&[
+        "--memory",
+        "1MB",
+        "-c",
+        "SELECT count(*) FROM (SELECT x, count(*) FROM UNNEST(sequence(1, 1000000)) AS t(x) GROUP BY x) AS g",
+    ]);
+    assert_eq!(run.code, 5, "{} {}", run.out, run.err);
+    assert!(run.err.contains("memory"), "{}", run.err);
+}
+
+#[test]
+fn statements_run_in_the_order_of_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("second.sql");
+    fs::write(&file, "SELECT 2 AS x;").unwrap();
+    let run = outcome(
+        lakebed(&folder)
+            .args(["--no-header", "-c", "SELECT 1 AS x", "-f"])
+            .arg(file)
+            .args(["-e", "SELECT 3 AS x"]),
+    );
+    assert_eq!(run.out, "1\n2\n3\n", "{}", run.err);
+}
+
+#[test]
+fn the_first_failure_ends_the_run_unless_told_otherwise() {
+    let text = "SELECT 1 AS x; SELECT 1 / 0; SELECT nothing; SELECT 2 AS x";
+    let stopped = run(&["--no-header", "-c", text]);
+    assert_eq!((stopped.code, stopped.out.as_str()), (1, "1\n"));
+    let went_on = run(&["--no-header", "--continue-on-error", "-c", text]);
+    assert_eq!((went_on.code, went_on.out.as_str()), (1, "1\n2\n"), "{}", went_on.err);
+    assert!(went_on.err.contains("nothing"));
+}
+
+#[test]
+fn sql_comes_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = outcome(lakebed(&folder).write_stdin("SELECT 1 AS x;\nSELECT 2 AS x"));
+    assert_eq!(run.out, "x\n1\nx\n2\n", "{}", run.err);
+    let run = outcome(lakebed(&folder).args(["-f", "-"]).write_stdin("SELECT ,"));
+    assert_eq!(run.code, 3);
+    assert!(run.err.contains("<stdin>:1:8"), "{}", run.err);
+}
+
+#[test]
+fn variables_are_literals_or_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("job.sql");
+    fs::write(
+        &file,
+        "-- @default unit = month\nSELECT :name AS a, :n + 1 AS b, '${unit}' AS c, '${hivevar:day}' AS d",
+    )
+    .unwrap();
+    let variables = ["-v", "name=O'Brien; --", "--param", "n=41", "--", "--day=2020-01-31"];
+    let run = outcome(lakebed(&folder).arg("-f").arg(&file).args(variables));
+    assert_eq!(run.out, "a,b,c,d\nO'Brien; --,42,month,2020-01-31\n", "{}", run.err);
+    let run = outcome(lakebed(&folder).arg("-f").arg(&file));
+    assert_eq!(run.code, 3);
+    assert!(run.err.contains("\"name\" is not set"), "{}", run.err);
+}
+
+#[test]
+fn an_init_file_prepares_the_session_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("init.sql");
+    fs::write(
+        &file,
+        "SELECT 'not shown'; CREATE VIEW one AS SELECT 1 AS x; SET threads = 1",
+    )
+    .unwrap();
+    let run_with = |arguments: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("lakebed"));
+        outcome(
+            command
+                .arg("--warehouse")
+                .arg(folder.path().join("warehouse"))
+                .args(arguments),
+        )
+    };
+    let init = file.display().to_string();
+    let run = run_with(&["--init", &init, "-c", "SELECT x FROM one", "-c", "SHOW threads"]);
+    assert_eq!(run.out, "x\n1\nthreads\n1\n", "{}", run.err);
+    assert_eq!(run_with(&["--no-init", "-c", "SELECT x FROM one"]).code, 3);
+}
+
+#[test]
+fn the_catalog_lasts_from_run_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = outcome(lakebed(&folder).args(["-c", "CREATE DATABASE d; USE d; CREATE TABLE t AS SELECT 42 AS x"]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = outcome(lakebed(&folder).args(["--database", "d", "-c", "SELECT x FROM t"]));
+    assert_eq!(run.out, "x\n42\n", "{}", run.err);
+    assert_eq!(
+        outcome(lakebed(&folder).args(["--database", "e", "-c", "SELECT 1"])).code,
+        3
+    );
+}
+
+#[test]
+fn the_taxi_report_is_written_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("revenue");
+    let output = format!("output={}", target.display());
+    let run = outcome(lakebed(&folder).args(["-f", "sql/taxi_revenue.sql", "-v", &output]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[0]),
+        (11, "zone,borough,green,yellow,total,months"),
+        "{}",
+        run.out
+    );
+    let files: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(
+        files.iter().all(|name| name.to_string_lossy().ends_with(".parquet")),
+        "{files:?}"
+    );
+    // Every trip is in the report once.
+    let both = |columns: &str| {
+        format!(
+            "SELECT {columns} FROM read_parquet('testdata/taxi/green/*/*/*.parquet') UNION ALL SELECT {columns} FROM read_parquet('testdata/taxi/yellow/*/*/*.parquet')"
+        )
+    };
+    let check = format!(
+        "SELECT (SELECT round(sum(revenue_monthly_total_amount), 2) FROM '{}/*.parquet') = (SELECT round(sum(total_amount), 2) FROM ({}) AS t) AS same",
+        target.display(),
+        both("total_amount")
+    );
+    assert_eq!(sql(&check), "same\ntrue\n");
+    // A second run into the same place is refused and changes nothing.
+    let again = outcome(lakebed(&folder).args(["-f", "sql/taxi_revenue.sql", "-v", &output]));
+    assert_ne!(again.code, 0);
+    assert_eq!(fs::read_dir(&target).unwrap().count(), files.len());
+}
+
+#[test]
+fn the_taxi_ingest_makes_parquet_of_csv() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = format!("output={}", folder.path().join("lake").display());
+    let run = outcome(lakebed(&folder).args(["-f", "sql/taxi_ingest.sql", "-v", &output]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = outcome(lakebed(&folder).args([
+        "--no-header",
+        "-c",
+        "SELECT count(*) FROM green; SELECT count(*) FROM yellow",
+    ]));
+    assert_eq!(run.out, "500\n500\n", "{}", run.err);
+}
+
+#[test]
+fn every_example_runs() {
+    for entry in fs::read_dir("sql/examples").unwrap() {
+        let path = entry.unwrap().path();
+        let folder = tempfile::tempdir().unwrap();
+        let output = format!("output={}", folder.path().join("out").display());
+        let run = outcome(lakebed(&folder).arg("-f").arg(&path).args(["-v", &output]));
+        assert_eq!(run.code, 0, "{}: {}", path.display(), run.err);
+    }
+}
+
+#[test]
+fn broken_files_fail_well() {
+    for entry in fs::read_dir("testdata/malformed").unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let query = match name.as_str() {
+            "make.py" => continue,
+            // What is no number is found out when it is read as one.
+            "not_a_number.csv" => continue,
+            parquet if parquet.ends_with(".parquet") => format!("SELECT * FROM read_parquet('{}')", path.display()),
+            _ => format!("SELECT * FROM read_csv('{}')", path.display()),
+        };
+        let run = run(&["-c", &query]);
+        assert_eq!(run.code, 1, "{name}: {} {}", run.out, run.err);
+        assert!(
+            run.err.contains(&name) && !run.err.contains("panicked"),
+            "{name}: {}",
+            run.err
+        );
+    }
+}
+
+#[test]
+fn long_and_deep_statements_work_or_are_refused() {
+    let chain: Vec<String> = (0..10_000).map(|i| format!("x = {i}")).collect();
+    let ors = format!(
+        "SELECT count(*) AS n FROM UNNEST(sequence(1, 20000)) AS t(x) WHERE {}",
+        chain.join(" OR ")
+    );
+    assert_eq!(file(&ors), (0, "n\n9999\n".to_string()));
+    let deep = format!("SELECT {}1{} AS x", "(".repeat(1000), ")".repeat(1000));
+    assert_eq!(file(&deep), (0, "x\n1\n".to_string()));
+    let numbers: Vec<String> = (0..100_000).map(|i| (i * 2).to_string()).collect();
+    let list = format!(
+        "SELECT count(*) AS n FROM UNNEST(sequence(1, 1000)) AS t(x) WHERE x IN ({})",
+        numbers.join(", ")
+    );
+    assert_eq!(file(&list), (0, "n\n500\n".to_string()));
+    let sum = format!("SELECT {}1 AS x", "1 + ".repeat(10_000));
+    assert_eq!(file(&sum), (0, "x\n10001\n".to_string()));
+    let nested = format!(
+        "SELECT x FROM {}(SELECT 1 AS x){}",
+        "(SELECT x FROM ".repeat(300),
+        " AS t)".repeat(300)
+    );
+    assert!([0, 3, 5].contains(&file(&nested).0));
+    let too_deep = format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000));
+    assert!([3, 5].contains(&file(&too_deep).0));
+    let negated = format!("SELECT {} true AS x", "NOT ".repeat(100_000));
+    assert!([0, 3, 5].contains(&file(&negated).0));
+}
+
+/// Runs a text that is too long for the command line.
+fn file(text: &str) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("query.sql");
+    fs::write(&path, text).unwrap();
+    let run = outcome(lakebed(&folder).arg("-f").arg(&path));
+    assert!(!run.err.contains("panicked") && run.err.len() < 5000, "{}", run.err);
+    (run.code, run.out)
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file where a folder is needed fails for every user, also for one who may write everywhere.
+    let blocked = folder.path().join("blocked");
+    fs::write(&blocked, "in the way").unwrap();
+    let query = format!("COPY (SELECT 1 AS x) TO '{}/out' STORED AS PARQUET", blocked.display());
+    let run = outcome(lakebed(&folder).args(["-c", &query]));
+    assert_eq!(run.code, 4, "{} {}", run.out, run.err);
+    assert_eq!(fs::read_to_string(&blocked).unwrap(), "in the way");
+}
+
+#[test]
+fn a_statement_that_fails_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("out");
+    let query = format!(
+        "COPY (SELECT 1 / (x - 9000) AS y FROM UNNEST(sequence(1, 10000)) AS t(x)) TO '{}/' STORED AS PARQUET",
+        target.display()
+    );
+    let run = outcome(lakebed(&folder).args(["-c", &query]));
+    assert_eq!(run.code, 1, "{}", run.err);
+    assert!(is_empty(&target), "nothing is left behind");
+}
+
+fn is_empty(folder: &Path) -> bool {
+    !folder.exists() || fs::read_dir(folder).unwrap().next().is_none()
+}
+
+/// A query that takes long and gives rows all the time.
+const ENDLESS: &str =
+    "SELECT a.x + b.x AS s FROM UNNEST(sequence(1, 100000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 100000)) AS b(x)";
+
+#[test]
+fn a_closed_pipe_is_success_and_stops_the_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("lakebed"))
+        .args(["--no-init", "--warehouse"])
+        .arg(folder.path())
+        .args(["-c", ENDLESS])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut some = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut some).unwrap();
+    let status = child.wait().unwrap();
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((status.code(), err.as_str()), (Some(0), ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_a_query_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("lakebed"))
+        .args(["--no-init", "--warehouse"])
+        .arg(folder.path())
+        .args(["-c", &format!("SELECT count(*) FROM ({ENDLESS}) AS t WHERE s % 7 = 3")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1000));
+    let begin = Instant::now();
+    let id = child.id().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    // 200 ms are promised; a machine busy with other tests gets more.
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_time_limit_stops_a_statement() {
+    let run = run(&[
+        "--timeout",
+        "300ms",
+        "-c",
+        &format!("SELECT count(*) FROM ({ENDLESS}) AS t WHERE s % 7 = 3"),
+    ]);
+    assert_eq!(run.code, 5, "{}", run.err);
+    assert!(
+        run.err.contains("300ms") && run.err.contains("--timeout"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn help_tells_the_flags() {
+    let help = run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for flag in [
+        "--command",
+        "--file",
+        "--param",
+        "--format",
+        "--memory",
+        "--threads",
+        "--init",
+        "--set",
+        "--timeout",
+    ] {
+        assert!(help.out.contains(flag), "{flag}");
+    }
+}

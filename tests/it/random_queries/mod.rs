@@ -1,0 +1,101 @@
+//! Random queries over small random tables: every configuration must give the rows of a reference that evaluates the query
+//! row by row, without any of the engine's code.
+//!
+//! `LAKEBED_SEED=n` runs the queries of another seed, `LAKEBED_QUERIES=n` more or fewer of them.
+
+mod generate;
+mod reference;
+
+use crate::support::{Configuration, configurations, rows};
+use generate::Generator;
+use reference::{Table, Value};
+use std::path::Path;
+
+type Rows = Vec<Vec<Option<String>>>;
+
+#[test]
+fn every_configuration_agrees_with_the_reference() {
+    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let seed = number("LAKEBED_SEED", 20_260_101);
+    let queries = number("LAKEBED_QUERIES", 120);
+    let folder = tempfile::tempdir().unwrap();
+    let configurations = configurations();
+    let tables = make_tables(seed, &configurations[0], folder.path());
+    let sessions: Vec<_> = configurations
+        .iter()
+        .map(|c| (&c.name, c.session(folder.path()).unwrap()))
+        .collect();
+    let mut wrong = vec![];
+    for number in 0..queries {
+        let query = Generator::new(seed.wrapping_add(number), &tables).query();
+        let text = query.to_string();
+        let expected = shown(query.rows(&tables), query.is_ordered());
+        for (name, session) in &sessions {
+            let found = match run(session, &text) {
+                Ok(found) => sorted(found, query.is_ordered()),
+                Err(error) => {
+                    wrong.push(format!("{name}: {error}\n  {text}"));
+                    break;
+                }
+            };
+            if found != expected {
+                wrong.push(format!(
+                    "{name}\n  {text}\n  found    {found:?}\n  expected {expected:?}"
+                ));
+                break;
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "seed {seed}: {} of {queries} queries\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn run(session: &lakebed::session::Session, text: &str) -> lakebed::Result<Rows> {
+    let mut all = vec![];
+    for result in session.execute(text)? {
+        all = rows(&result?.collect()?);
+    }
+    Ok(all)
+}
+
+/// Three tables with the same columns, in the reference and in the warehouse. One is empty, one has several files.
+fn make_tables(seed: u64, configuration: &Configuration, folder: &Path) -> Vec<Table> {
+    let session = configuration.session(folder).unwrap();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let tables: Vec<Table> = [37, 12, 0]
+        .iter()
+        .map(|&rows| Table::random(&mut random, rows))
+        .collect();
+    for (i, table) in tables.iter().enumerate() {
+        let create = format!("CREATE TABLE t{i} (a BIGINT, b BIGINT, s VARCHAR, d DOUBLE) STORED AS PARQUET");
+        run(&session, &create).unwrap();
+        for part in table.rows.chunks(20) {
+            let rows: Vec<String> = part
+                .iter()
+                .map(|row| row.iter().map(Value::literal).collect::<Vec<_>>().join(", "))
+                .collect();
+            run(&session, &format!("INSERT INTO t{i} VALUES ({})", rows.join("), ("))).unwrap();
+        }
+    }
+    tables
+}
+
+fn shown(rows: Vec<Vec<Value>>, ordered: bool) -> Rows {
+    let rows = rows
+        .into_iter()
+        .map(|row| row.into_iter().map(Value::shown).collect())
+        .collect();
+    sorted(rows, ordered)
+}
+
+/// Rows without an order are compared as a multiset.
+fn sorted(mut rows: Rows, ordered: bool) -> Rows {
+    if !ordered {
+        rows.sort();
+    }
+    rows
+}
