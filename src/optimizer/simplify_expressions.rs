@@ -106,9 +106,12 @@ fn is_null(e: &Expr) -> bool {
     matches!(e, Expr::Literal(ScalarValue::Null, _))
 }
 
-/// Adds `e` unless it is there.
+/// Adds `e` unless it is among the last expressions of the list. Looking further would cost the square of the length, and
+/// a duplicate only costs its own evaluation.
 pub(super) fn push_unique(list: &mut Vec<Expr>, e: Expr) {
-    if e.is_volatile() || !list.contains(&e) {
+    const LOOK_BACK: usize = 64;
+    let near = &list[list.len().saturating_sub(LOOK_BACK)..];
+    if e.is_volatile() || !near.contains(&e) {
         list.push(e);
     }
 }
