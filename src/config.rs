@@ -51,6 +51,14 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Bytes of `memory_limit` that operators share. A sixth is left to what none of them books: read and decode buffers,
+    /// encoders, and what the allocator keeps between uses.
+    pub fn operator_memory(&self) -> usize {
+        self.memory_limit / 6 * 5
+    }
+}
+
 /// 60 % of the machine's memory or of the cgroup's limit, whichever is less.
 fn default_memory_limit() -> usize {
     let read = |path: &str| std::fs::read_to_string(path).ok();

@@ -65,7 +65,7 @@ impl Session {
     /// When `warehouse` is no local folder.
     pub fn new(config: Config, warehouse: &str) -> Result<Self> {
         let state = State {
-            memory: MemoryArbiter::new(config.memory_limit),
+            memory: MemoryArbiter::new(config.operator_memory()),
             config: Arc::new(config),
             database: DEFAULT_DATABASE.into(),
             temporary_ddl: false,
@@ -272,7 +272,7 @@ impl Session {
 impl State {
     fn change_config(&mut self, config: Config) {
         if config.memory_limit != self.config.memory_limit {
-            self.memory = MemoryArbiter::new(config.memory_limit);
+            self.memory = MemoryArbiter::new(config.operator_memory());
         }
         self.config = Arc::new(config);
     }
