@@ -2,7 +2,7 @@
 //! they write and publish it when the query has succeeded.
 
 use super::ddl::unique;
-use super::write_format::{is_ordered, write_format};
+use super::write_format::{check_write_options, is_ordered, with_compression_of, write_format};
 use super::{Session, StatementResult, WriteOptions};
 use crate::catalog::commit::Staging;
 use crate::catalog::{CatalogObject, ColumnDefinition, TableDefinition};
@@ -27,6 +27,8 @@ struct Target {
     partition_columns: usize,
     /// Whether all rows go into one file.
     single_file: bool,
+    /// Whether the files belong to a table.
+    table: bool,
 }
 
 impl Session {
@@ -82,8 +84,9 @@ impl Session {
             options: writer_options(&definition),
             partition_columns: keys.len(),
             single_file: false,
+            table: true,
         };
-        let rows = self.write_rows(plan, &staging, &target)?;
+        let rows = self.write_rows(named(plan, &definition), &staging, &target)?;
         staging.commit(vec![])?;
         if let Err(e) = self.register(definition, statement) {
             // Somebody took the name meanwhile; the files are nobody's.
@@ -119,6 +122,7 @@ impl Session {
             options: writer_options(&table),
             partition_columns: table.partitioned_by.len(),
             single_file: false,
+            table: true,
         };
         let rows = self.write_rows(plan, &staging, &target)?;
         staging.commit(replaced)?;
@@ -239,19 +243,26 @@ impl Session {
                 _ => rest.push((name.clone(), value.clone())),
             }
         }
+        let mut rest = Options::new(rest);
+        check_write_options(format, &rest)?;
+        if single_file {
+            rest = with_compression_of(target, rest)?;
+        }
         let plan = partition_columns_last(plan, &keys)?;
         let location = Location::parse(target)?;
         let path = location.local_path()?;
         let writer = Target {
             format: format.name().to_string(),
-            options: Options::new(rest),
+            options: rest,
             partition_columns: keys.len(),
             single_file,
+            table: false,
         };
         if single_file && !path.is_dir() {
             let staging = Staging::file(&path)?;
             let rows = self.write_rows(plan, &staging, &writer)?;
             staging.commit(vec![])?;
+            forget_open_files(location.base());
             return Ok(rows);
         }
         let mut replaced = vec![];
@@ -277,14 +288,16 @@ impl Session {
             },
         )?;
         staging.commit(replaced)?;
+        forget_open_files(location.base());
         Ok(rows)
     }
 
     /// Runs the plan and writes its rows into the staging folder.
     fn write_rows(&self, plan: LogicalPlan, staging: &Staging, target: &Target) -> Result<u64> {
-        let plan = self.optimize(plan)?;
+        let types: Vec<DataType> = plan.schema().iter().map(|f| stored_type(&f.data_type)).collect();
+        let plan = self.optimize(PlanBuilder::from(plan).cast_columns(&types)?.build())?;
         let context = self.new_context();
-        let format = write_format(&target.format, &target.options, &context.config)?;
+        let format = write_format(&target.format, &target.options, target.table, &context.config)?;
         let columns = plan.schema().len();
         let prefix = staging.file_prefix().to_string();
         let (sink, result) = physical::write_sink(
@@ -374,6 +387,22 @@ fn stored_type(t: &DataType) -> DataType {
 fn writer_options(table: &TableDefinition) -> Options {
     let properties = table.properties.iter().chain(&table.options);
     Options::new(properties.map(|(k, v)| (k, v.clone())))
+}
+
+/// The plan with its columns under the table's names.
+fn named(plan: LogicalPlan, table: &TableDefinition) -> LogicalPlan {
+    let names = table
+        .columns
+        .iter()
+        .chain(&table.partitioned_by)
+        .map(|c| Arc::from(c.name.as_str()));
+    let items = plan
+        .schema()
+        .iter()
+        .zip(names)
+        .map(|(f, name)| (Expr::Column(f.clone()), Some(name)))
+        .collect();
+    PlanBuilder::from(plan).project(items).build()
 }
 
 /// The query's columns as the table's: named ones in their places, the others NULL, each cast to the column's type.

@@ -2,11 +2,12 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::format::csv::{CSV_OPTIONS, CsvOptions, CsvWriteOptions};
+use crate::format::csv::{CsvOptions, CsvWriteOptions};
 use crate::format::parquet::ParquetWriteOptions;
-use crate::format::{FormatOption, Options};
+use crate::format::{FormatEntry, FormatOption, Options};
 use crate::logical::LogicalPlan;
 use crate::physical::{TextCompression, WriteFormat};
+use crate::storage::Compression;
 
 /// The options of writing; the first name is ours, the others are synonyms.
 static WRITE_OPTIONS: &[FormatOption] = &[
@@ -20,8 +21,9 @@ static WRITE_OPTIONS: &[FormatOption] = &[
     &["row_group_rows", "row_group_size"],
 ];
 
-/// How a format is written with these options; what they do not say, the settings do.
-pub(super) fn write_format(format: &str, options: &Options, config: &Config) -> Result<WriteFormat> {
+/// How a format is written with these options; what they do not say, the settings do. Files of a `table` have a header
+/// only when reading the table skips it; other CSV files have one unless told otherwise.
+pub(super) fn write_format(format: &str, options: &Options, table: bool, config: &Config) -> Result<WriteFormat> {
     let compression = options.get(WRITE_OPTIONS, "compression");
     match format {
         "PARQUET" => {
@@ -43,31 +45,61 @@ pub(super) fn write_format(format: &str, options: &Options, config: &Config) -> 
         }
         "JSON" => Ok(WriteFormat::Json(text_compression(compression)?)),
         "CSV" => Ok(WriteFormat::Csv(
-            csv_options(CsvOptions::csv(options)?, options),
+            csv_options(CsvOptions::csv(options)?, !table)?,
             text_compression(compression)?,
         )),
         "TEXTFILE" => Ok(WriteFormat::Csv(
-            csv_options(CsvOptions::text(options)?, options),
+            csv_options(CsvOptions::text(options)?, false)?,
             text_compression(compression)?,
         )),
         "OPENCSV" => Ok(WriteFormat::Csv(
-            csv_options(CsvOptions::open_csv(options)?, options),
+            csv_options(CsvOptions::open_csv(options)?, false)?,
             text_compression(compression)?,
         )),
         other => Err(Error::unsupported(format!("writing {other} files"))),
     }
 }
 
-/// A file is written as a table with the same options would read it. A table that skips lines gets a header when it
-/// skips exactly one.
-fn csv_options(read: CsvOptions, options: &Options) -> CsvWriteOptions {
-    let skips_header = options.get(CSV_OPTIONS, "skip").is_some_and(|n| n.trim() == "1");
-    CsvWriteOptions {
+/// A file is written as one with the same options is read: what is skipped there is a header here.
+fn csv_options(read: CsvOptions, header: bool) -> Result<CsvWriteOptions> {
+    if read.skip > 1 {
+        return Err(Error::unsupported("writing files of which reading skips several lines"));
+    }
+    Ok(CsvWriteOptions {
         delimiter: read.delimiter.unwrap_or(b','),
         quote: read.quote,
-        header: read.header.unwrap_or(true) || skips_header,
+        header: read.skip == 1 || read.header.unwrap_or(header),
         null: read.null.unwrap_or_default(),
+    })
+}
+
+/// # Errors
+/// For the first option that neither writing nor the format knows.
+pub(super) fn check_write_options(format: &FormatEntry, options: &Options) -> Result<()> {
+    let writing = |name: &str| WRITE_OPTIONS.iter().any(|names| names.contains(&name));
+    let others = options.iter().filter(|(name, _)| !writing(name));
+    let error = match format.check_options(&Options::new(others)) {
+        Ok(()) => return Ok(()),
+        Err(e) => e,
+    };
+    let names: Vec<&str> = WRITE_OPTIONS
+        .iter()
+        .filter_map(|names| names.first().copied())
+        .collect();
+    Err(error.with_hint(format!("options of writing are {}", names.join(", "))))
+}
+
+/// The options with the compression that a file's name tells, unless they name one.
+pub(super) fn with_compression_of(file: &str, mut options: Options) -> Result<Options> {
+    if options.get(WRITE_OPTIONS, "compression").is_none() {
+        match Compression::of(file)? {
+            Compression::None => {}
+            Compression::Gzip => options.insert("compression", "gzip"),
+            Compression::Zstd => options.insert("compression", "zstd"),
+            Compression::Lz4 => options.insert("compression", "lz4"),
+        }
     }
+    Ok(options)
 }
 
 fn text_compression(name: Option<&str>) -> Result<TextCompression> {
