@@ -48,8 +48,19 @@ pub(super) fn explain(p: &mut Parser) -> Result<Statement> {
                 .with_hint(format!("known are {}", known.join(", "))));
         }
     }
-    explain.statement = Box::new(p.statement()?);
+    explain.statement = Box::new(inner_statement(p, "EXPLAIN")?);
     Ok(Statement::Explain(explain))
+}
+
+/// The statement inside EXPLAIN or PREPARE, which is none of these itself.
+fn inner_statement(p: &mut Parser, outer: &str) -> Result<Statement> {
+    let inner = ["EXPLAIN", "PREPARE", "EXECUTE"].into_iter().find(|w| p.peek_word(w));
+    match inner {
+        Some("EXPLAIN") if outer == "PREPARE" => p.statement(),
+        Some(inner) => Err(Error::unsupported(format!("{inner} inside {outer} is not supported"))
+            .with_span(p.span_of(&p.peek()))),
+        None => p.statement(),
+    }
 }
 
 /// `INSERT {INTO | OVERWRITE} [TABLE] t [PARTITION (…)] [(columns)] query`
@@ -334,7 +345,7 @@ pub(super) fn prepare(p: &mut Parser) -> Result<Statement> {
     }
     Ok(Statement::Prepare {
         name,
-        statement: Box::new(p.statement()?),
+        statement: Box::new(inner_statement(p, "PREPARE")?),
     })
 }
 

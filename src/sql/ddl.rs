@@ -344,32 +344,35 @@ pub(super) fn property_key(p: &mut Parser) -> Result<String> {
     Ok(key)
 }
 
-/// A string, number, word, or an array of these; one element for each.
+/// A string, number, word, or a list of these in `ARRAY[…]` or parentheses; one element for each.
 pub(super) fn property_value(p: &mut Parser) -> Result<Vec<String>> {
-    if p.word("ARRAY") {
-        p.expect_symbol(&Token::LBracket)?;
-        let mut values = vec![];
-        while !p.symbol(&Token::RBracket) {
-            values.extend(property_value(p)?);
-            p.symbol(&Token::Comma);
-        }
-        return Ok(values);
-    }
     if p.peek().token == Token::LParen {
-        return Ok(p.list(property_value)?.concat());
+        return p.list(property_scalar);
     }
+    if !p.word("ARRAY") {
+        return Ok(vec![property_scalar(p)?]);
+    }
+    p.expect_symbol(&Token::LBracket)?;
+    let mut values = vec![];
+    while !p.symbol(&Token::RBracket) {
+        values.push(property_scalar(p)?);
+        p.symbol(&Token::Comma);
+    }
+    Ok(values)
+}
+
+fn property_scalar(p: &mut Parser) -> Result<String> {
     if p.is_string_next() {
-        return Ok(vec![p.string()?]);
+        return p.string();
     }
     let negative = p.symbol(&Token::Minus);
-    let next = p.peek();
-    let value = match next.token {
+    let value = match p.peek().token {
         Token::Number(n, _) => n,
         Token::Word(w) => w.value,
         _ => return Err(p.unexpected("a value")),
     };
     p.inner.advance_token();
-    Ok(vec![if negative { format!("-{value}") } else { value }])
+    Ok(if negative { format!("-{value}") } else { value })
 }
 
 /// Hive's escapes in delimiters: `\t`, `\001` (octal), `\u0001`, `\\`.

@@ -113,6 +113,9 @@ fn type_text(text: String) -> DataType {
     DataType::Custom(ObjectName::from(vec![Ident::new(text)]), vec![])
 }
 
+/// Levels of brackets in a type.
+const MAX_TYPE_DEPTH: i32 = 100;
+
 /// The tokens of a type: up to a comma, a closing bracket or a word that cannot continue a type, outside of brackets.
 pub(super) fn parse_type_text(parser: &mut Parser) -> Result<String, ParserError> {
     let mut text = String::new();
@@ -138,6 +141,9 @@ pub(super) fn parse_type_text(parser: &mut Parser) -> Result<String, ParserError
             break;
         }
         depth -= closes;
+        if depth > MAX_TYPE_DEPTH {
+            return parser.expected_ref("a type with fewer levels", parser.peek_token_ref());
+        }
         if !text.is_empty() {
             text.push(' ');
         }

@@ -371,7 +371,10 @@ impl Binder<'_> {
             return Err(unsupported("this item of FROM", factor));
         };
         let (qualifier, database) = match &reference {
-            TableReference::Named { name, database, .. } => (name.clone(), database.clone()),
+            TableReference::Named { name, database, .. } => {
+                let database = database.clone().unwrap_or_else(|| self.context.database.to_string());
+                (name.clone(), Some(database))
+            }
             TableReference::Function { name, .. } => (name.clone(), None),
             TableReference::Files { .. } => (file_stem(&reference.to_string()), None),
         };

@@ -80,7 +80,7 @@ fn bind(text: &str) -> Result<LogicalPlan> {
 }
 
 fn on_large_stack<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::Builder::new().stack_size(1 << 30).spawn(f).unwrap();
+    let thread = std::thread::Builder::new().stack_size(512 << 20).spawn(f).unwrap();
     thread.join().unwrap()
 }
 
@@ -468,6 +468,9 @@ fn large_statements_are_bound_or_refused() {
         format!("SELECT {}1", "- ".repeat(100_000)),
         format!("SELECT {}1{}", "nullif(".repeat(200), ", 2)".repeat(200)),
         format!("SELECT * FROM {}t{}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("SELECT {}1{}", "coalesce(".repeat(40), ", 2)".repeat(40)),
+        format!("SELECT {} 1", "NOT ".repeat(100_000)),
+        format!("{} SELECT 1", "SELECT 1 UNION ALL ".repeat(200_001)),
     ] {
         let error = bind(&text).unwrap_err();
         assert_eq!(
@@ -597,7 +600,8 @@ fn everyday_queries_bind() {
         "SELECT count(*) FROM t ORDER BY count(*) DESC",
         "SELECT listagg(s, ',') WITHIN GROUP (ORDER BY s) FROM t",
         "SELECT max(d) - min(d), count_if(a > 1) FROM t",
-        "SELECT default.t.a FROM default.t",
+        "SELECT default.t.a, t.b FROM default.t",
+        "SELECT default.t.a FROM t",
         "TABLE t",
         "SELECT 'a' AS \"Quoted Name\", 1 AS UnQuoted",
     ] {
