@@ -103,7 +103,7 @@ fn join(n: Join) -> LogicalPlan {
 }
 
 /// The input's columns where `schema` has them, NULL elsewhere.
-fn with_nulls(input: Arc<LogicalPlan>, schema: Schema) -> LogicalPlan {
+pub(super) fn with_nulls(input: Arc<LogicalPlan>, schema: Schema) -> LogicalPlan {
     let value = |id: ColumnId, t| match input.schema().position(id) {
         Some(i) => Expr::Column(input.schema()[i].clone()),
         None => Expr::null(t),

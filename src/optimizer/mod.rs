@@ -12,6 +12,7 @@ mod reduce_outer_joins;
 mod remove_unneeded_sorts;
 mod reorder_joins;
 mod rewrite_distinct_aggregates;
+mod share_common_plans;
 mod simplify_expressions;
 mod unnest_subqueries;
 mod unwrap_comparisons;
@@ -70,6 +71,8 @@ static RULES: &[Rule] = &[
         "eliminate_trivial_plans",
         eliminate_trivial_plans::eliminate_trivial_plans,
     ),
+    // While equal sub-plans still look equal: what is above them has not cut their columns yet.
+    rule("share_common_plans", share_common_plans::share_common_plans),
     // So that the width of rows is known when joins are ordered.
     rule("prune_columns", prune_columns::prune_columns),
     rule("reorder_joins", reorder_joins::reorder_joins),

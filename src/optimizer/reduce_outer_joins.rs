@@ -1,5 +1,6 @@
 //! Makes outer joins inner where a later predicate drops the rows that only the outer join adds.
 
+use super::eliminate_trivial_plans::with_nulls;
 use super::push_down_filter::rejects_null;
 use super::unnest_subqueries::at_most_one_row;
 use crate::config::Config;
@@ -21,6 +22,7 @@ fn child(plan: Arc<LogicalPlan>, known: Vec<Expr>) -> Result<Arc<LogicalPlan>> {
 /// `known` holds for every row that anybody above will look at.
 fn reduce(plan: LogicalPlan, mut known: Vec<Expr>) -> Result<LogicalPlan> {
     match plan {
+        LogicalPlan::Filter(n) if keeps_unmatched(&n).is_some() => reduce(to_anti_join(n), known),
         LogicalPlan::Filter(n) => {
             known.extend(n.predicate.clone().into_conjuncts());
             let input = child(n.input, known)?;
@@ -45,6 +47,58 @@ fn reduce(plan: LogicalPlan, mut known: Vec<Expr>) -> Result<LogicalPlan> {
         }
         LogicalPlan::Join(n) if n.dependent.is_empty() => reduce_join(n, known),
         other => other.map_inputs(&mut |input| reduce(input, vec![])),
+    }
+}
+
+/// The conjunct `key IS NULL` over a LEFT join on that key of its right side, by position: only rows without match
+/// fulfil it.
+fn keeps_unmatched(n: &Filter) -> Option<usize> {
+    let LogicalPlan::Join(join) = n.input.as_ref() else {
+        return None;
+    };
+    let conjuncts = n.predicate.clone().into_conjuncts();
+    let is_key = |e: &Expr| join.on.iter().any(|k| !k.null_safe && k.right == *e);
+    let found = conjuncts
+        .iter()
+        .position(|e| matches!(e, Expr::IsNull { expr, negated: false } if is_key(&without_null_flag(expr, join))));
+    found.filter(|_| join.kind == JoinKind::Left && join.dependent.is_empty())
+}
+
+/// The column as the right side of the join has it, before the join made it nullable.
+fn without_null_flag(e: &Expr, join: &Join) -> Expr {
+    let right = join.right.schema();
+    match e {
+        Expr::Column(f) => match right.position(f.id) {
+            Some(i) => Expr::Column(right[i].clone()),
+            None => e.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+/// `a LEFT JOIN b … WHERE b.key IS NULL` gives the rows of a without partner.
+fn to_anti_join(n: Filter) -> LogicalPlan {
+    let position = keeps_unmatched(&n);
+    let conjuncts = n.predicate.into_conjuncts().into_iter().enumerate();
+    let rest: Vec<Expr> = conjuncts.filter(|(i, _)| Some(*i) != position).map(|(_, e)| e).collect();
+    let plan = match Arc::unwrap_or_clone(n.input) {
+        LogicalPlan::Join(join) => {
+            let schema = join.schema.clone();
+            let anti = LogicalPlan::Join(Join {
+                schema: join.left.schema().clone(),
+                kind: JoinKind::LeftAnti,
+                ..join
+            });
+            with_nulls(Arc::new(anti), schema)
+        }
+        other => other,
+    };
+    match rest.is_empty() {
+        true => plan,
+        false => LogicalPlan::Filter(Filter {
+            input: Arc::new(plan),
+            predicate: Expr::and(rest),
+        }),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::logical::{Expr, Join, JoinKey, JoinKind, LogicalPlan};
 use crate::types::ColumnId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A set of relations, a bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -108,6 +108,9 @@ pub(super) struct Graph {
     home: HashMap<ColumnId, usize>,
     /// For columns that inner joins make equal: one of them that stands for all.
     classes: HashMap<ColumnId, ColumnId>,
+    /// Classes of which one equality may be missing between some two relations when they are joined: several columns of
+    /// one relation belong to it, or conflict rules may forbid derived edges.
+    loose: HashSet<ColumnId>,
 }
 
 /// A part of the original tree.
@@ -306,6 +309,11 @@ impl Graph {
         for (i, (a, a_id, a_home)) in members.iter().enumerate() {
             for (b, b_id, b_home) in &members[i + 1..] {
                 let class = find(&self.classes, *a_id);
+                if class == find(&self.classes, *b_id)
+                    && (a_home == b_home || rules.get(&class).is_some_and(|r| !r.is_empty()))
+                {
+                    self.loose.insert(class);
+                }
                 let known = |e: &Edge| {
                     e.keys
                         .iter()
@@ -387,6 +395,11 @@ impl Graph {
             (Expr::Column(a), Expr::Column(_)) if !key.null_safe => self.classes.get(&a.id).copied(),
             _ => None,
         }
+    }
+
+    /// Whether any two relations with columns of the class have made them equal as soon as they are joined.
+    pub fn is_tight(&self, class: ColumnId) -> bool {
+        !self.loose.contains(&class)
     }
 
     /// The class of a column, when it is in one.

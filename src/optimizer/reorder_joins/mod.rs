@@ -95,12 +95,15 @@ fn build(graph: &Graph, tree: &Tree) -> Result<LogicalPlan> {
     let (kind, null_aware) = operator.map_or((JoinKind::Inner, false), |o| (o.kind.clone(), o.null_aware));
     let (mut on, mut filter) = (vec![], vec![]);
     let mut classes: HashSet<ColumnId> = HashSet::new();
-    for edge in &due {
+    // Edges of the query first: a derived one is only used when no other ties the sides.
+    let (derived, original): (Vec<&Edge>, Vec<&Edge>) = due.into_iter().partition(|e| e.derived);
+    for edge in original.into_iter().chain(derived) {
         for key in &edge.keys {
-            // One equality of a class is enough: each side has made its own members equal already.
-            match graph.class_of(key) {
-                Some(class) if kind == JoinKind::Inner && !classes.insert(class) => {}
-                _ => place_key(graph, key, l, r, &mut on, &mut filter),
+            let class = graph.class_of(key).filter(|_| kind == JoinKind::Inner);
+            let tied = class.is_some_and(|c| !classes.insert(c));
+            // One equality of a class is enough when each side has made its own members equal.
+            if !(tied && (edge.derived || class.is_some_and(|c| graph.is_tight(c)))) {
+                place_key(graph, key, l, r, &mut on, &mut filter);
             }
         }
         filter.extend(edge.filter.iter().cloned());

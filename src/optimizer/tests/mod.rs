@@ -1,5 +1,6 @@
 //! Plans before and after, as text, over the TPC-H schema with the statistics of scale factor 10.
 
+mod rules;
 mod subqueries;
 mod tables;
 mod tpch;
@@ -7,7 +8,7 @@ mod tpch;
 use super::optimize;
 use crate::config::Config;
 use crate::logical::{Expr, LogicalPlan, PlanBuilder};
-use crate::types::{Field, ScalarValue};
+use crate::types::Field;
 
 /// The plan as text after all rules.
 fn optimized(plan: LogicalPlan) -> String {
@@ -35,8 +36,4 @@ fn field(plan: &PlanBuilder, name: &str) -> Field {
         .find(|f| *f.name == *name)
         .expect("a column")
         .clone()
-}
-
-fn int(v: i64) -> Expr {
-    Expr::literal(ScalarValue::Int64(v))
 }
