@@ -58,7 +58,8 @@ pub(super) fn offset_of(elements: usize) -> Result<i32> {
 }
 
 impl Arguments<'_> {
-    pub fn len(&self) -> usize {
+    /// The number of arguments.
+    pub fn count(&self) -> usize {
         self.columns.len()
     }
 

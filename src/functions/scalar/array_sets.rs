@@ -219,7 +219,7 @@ fn array_sort(a: &Arguments) -> Result<Column> {
 
 /// Hive's order: NULLs are the least, so they come first when ascending and last when descending.
 fn sort_array(a: &Arguments) -> Result<Column> {
-    if a.len() == 1 {
+    if a.count() == 1 {
         return sorted(a, true, |_| false);
     }
     let ascending = a.read::<BooleanArray>(1)?;
@@ -269,7 +269,10 @@ mod tests {
     fn sets_treat_null_as_a_value() {
         let a = list(&[Int64(1), Null, Null, Int64(2), Int64(1)]);
         let b = list(&[Null, Int64(2), Int64(3)]);
-        assert_eq!(call("array_distinct", &[a.clone()]), list(&[Int64(1), Null, Int64(2)]));
+        assert_eq!(
+            call("array_distinct", std::slice::from_ref(&a)),
+            list(&[Int64(1), Null, Int64(2)])
+        );
         assert_eq!(
             call("array_union", &[a.clone(), b.clone()]),
             list(&[Int64(1), Null, Int64(2), Int64(3)])
@@ -290,15 +293,21 @@ mod tests {
     #[test]
     fn order() {
         let a = list(&[Int64(3), Null, Int64(1)]);
-        assert_eq!(call("array_sort", &[a.clone()]), list(&[Int64(1), Int64(3), Null]));
-        assert_eq!(call("sort_array", &[a.clone()]), list(&[Null, Int64(1), Int64(3)]));
+        assert_eq!(
+            call("array_sort", std::slice::from_ref(&a)),
+            list(&[Int64(1), Int64(3), Null])
+        );
+        assert_eq!(
+            call("sort_array", std::slice::from_ref(&a)),
+            list(&[Null, Int64(1), Int64(3)])
+        );
         assert_eq!(
             call("sort_array", &[a.clone(), Boolean(false)]),
             list(&[Int64(3), Int64(1), Null])
         );
         assert_eq!(call("array_max", &[a]), Null);
         let floats = list(&[Float64(-1.5), Float64(2.5), Float64(-7.0)]);
-        assert_eq!(call("array_max", &[floats.clone()]), Float64(2.5));
+        assert_eq!(call("array_max", std::slice::from_ref(&floats)), Float64(2.5));
         assert_eq!(call("array_min", &[floats]), Float64(-7.0));
     }
 }

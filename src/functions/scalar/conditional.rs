@@ -164,7 +164,7 @@ fn assert_true(a: &Arguments) -> Result<Column> {
     let conditions = a.read::<BooleanArray>(0)?;
     for row in 0..a.work() {
         if conditions.is_null(row) || !conditions.get(row) {
-            let message = match a.len() {
+            let message = match a.count() {
                 1 => "an assertion is not true".to_string(),
                 _ => a.strings_of(1)?.get(row).to_string(),
             };

@@ -171,7 +171,7 @@ fn format(a: &Arguments) -> Result<Column> {
                         Error::execution(format!(
                             "format \"{}\" needs {argument} values, there are {}",
                             patterns.get(row),
-                            a.len() - 1
+                            a.count() - 1
                         ))
                     })?;
                     push_conversion(conversion, &value.scalar(row)?, out)?;
@@ -389,7 +389,7 @@ fn format_number_type(found: &[DataType]) -> Option<Signature> {
 }
 
 fn format_number(a: &Arguments) -> Result<Column> {
-    if a.len() == 1 {
+    if a.count() == 1 {
         let x = a.read::<Float64Array>(0)?;
         return a.strings(|row, out| Ok(Some(out.push_str(&compact(x.get(row))))));
     }

@@ -85,7 +85,7 @@ pub(super) static FUNCTIONS: &[ScalarFunction] = &[
         |t, _| exactly(t, &[STRING, STRING], BIGINT),
         |a| {
             let (json, path) = (a.strings_of(0)?, Paths::of(a)?);
-            a.primitives::<Int64Type>(|row| Ok(path.with(row, |path| find(json.get(row), path).map(size_of))?))
+            a.primitives::<Int64Type>(|row| path.with(row, |path| find(json.get(row), path).map(size_of)))
         },
     )
     .doc(

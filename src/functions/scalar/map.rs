@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::types::{DataType, ScalarValue, array_of, common_type_of, map_of, row_of};
 use crate::vector::Column;
 use arrow::array::*;
-use arrow::buffer::{NullBuffer, OffsetBuffer};
 use std::sync::Arc;
 
 pub(super) static FUNCTIONS: &[ScalarFunction] = &[
@@ -170,7 +169,7 @@ fn named_struct_type(found: &[DataType], constants: &[Option<ScalarValue>]) -> O
 // ---- Code ----
 
 fn map(a: &Arguments) -> Result<Column> {
-    let from_arrays = a.len() == 2 && matches!(a.column(0)?.data_type(), DataType::List(_));
+    let from_arrays = a.count() == 2 && matches!(a.column(0)?.data_type(), DataType::List(_));
     if !from_arrays {
         return map_of_pairs(a);
     }
@@ -273,7 +272,7 @@ fn map_entries(a: &Arguments) -> Result<Column> {
 }
 
 fn map_concat(a: &Arguments) -> Result<Column> {
-    let maps = (0..a.len()).map(|i| Nested::of(a, i)).collect::<Result<Vec<_>>>()?;
+    let maps = (0..a.count()).map(|i| Nested::of(a, i)).collect::<Result<Vec<_>>>()?;
     let entries = maps.iter().map(Nested::entries).collect::<Result<Vec<_>>>()?;
     let (keys, values): (Vec<&ArrayRef>, Vec<&ArrayRef>) = entries.iter().map(|(k, v)| (k, v)).unzip();
     let rows = encoded(&keys)?;
@@ -355,10 +354,19 @@ mod tests {
         assert_eq!(call("element_at", &[m.clone(), text("c")]), Null);
         assert!(error("subscript", &[m.clone(), text("c")]).contains("no key 'c'"));
         assert_eq!(call("map_contains_key", &[m.clone(), text("a")]), Boolean(true));
-        assert_eq!(call("cardinality", &[m.clone()]), Int64(2));
-        assert_eq!(call("map_keys", &[m.clone()]), list(&[text("a"), text("b")]));
-        assert_eq!(call("map_values", &[m.clone()]), list(&[Int64(1), Int64(2)]));
-        assert_eq!(call("map_from_entries", &[call("map_entries", &[m.clone()])]), m);
+        assert_eq!(call("cardinality", std::slice::from_ref(&m)), Int64(2));
+        assert_eq!(
+            call("map_keys", std::slice::from_ref(&m)),
+            list(&[text("a"), text("b")])
+        );
+        assert_eq!(
+            call("map_values", std::slice::from_ref(&m)),
+            list(&[Int64(1), Int64(2)])
+        );
+        assert_eq!(
+            call("map_from_entries", &[call("map_entries", std::slice::from_ref(&m))]),
+            m
+        );
     }
 
     #[test]

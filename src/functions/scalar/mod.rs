@@ -1,20 +1,30 @@
 //! Scalar functions: columns in, column out, row by row.
+#![expect(
+    clippy::unit_arg,
+    reason = "Ok(Some(out.push_str(text))) writes a row and says that it is not NULL"
+)]
 
 mod arguments;
 mod array;
+mod array_making;
 mod array_sets;
 mod binary;
+mod bits;
 mod calendar;
 mod conditional;
 mod conversion;
 mod datetime;
+mod datetime_arithmetic;
 mod datetime_format;
+mod datetime_pattern;
 mod json;
 mod map;
 mod math;
 mod nested;
 mod regex;
+mod rounding;
 mod string;
+mod string_search;
 #[cfg(test)]
 mod testing;
 mod typing;
@@ -67,6 +77,7 @@ pub struct Signature {
 }
 
 /// What a function sees when it runs.
+#[derive(Debug)]
 pub struct Arguments<'a> {
     /// Arrays (never dictionary-coded) or constants, each of `rows` rows.
     pub columns: &'a [Column],
@@ -78,10 +89,15 @@ pub struct Arguments<'a> {
 pub static FUNCTIONS: &[&[ScalarFunction]] = &[
     conditional::FUNCTIONS,
     math::FUNCTIONS,
+    rounding::FUNCTIONS,
+    bits::FUNCTIONS,
     string::FUNCTIONS,
+    string_search::FUNCTIONS,
     regex::FUNCTIONS,
     datetime::FUNCTIONS,
+    datetime_arithmetic::FUNCTIONS,
     datetime_format::FUNCTIONS,
+    array_making::FUNCTIONS,
     array::FUNCTIONS,
     array_sets::FUNCTIONS,
     map::FUNCTIONS,
@@ -155,5 +171,36 @@ pub fn find(name: &str) -> Option<&'static ScalarFunction> {
 impl std::fmt::Debug for ScalarFunction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_belongs_to_one_function() {
+        let mut seen = std::collections::HashSet::new();
+        for function in FUNCTIONS.iter().flat_map(|group| group.iter()) {
+            for name in std::iter::once(&function.name).chain(function.aliases) {
+                assert!(seen.insert(*name), "{name} is there twice");
+                assert_eq!(name.to_lowercase(), **name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_function_is_documented() {
+        for function in FUNCTIONS.iter().flat_map(|group| group.iter()) {
+            let doc = function.doc;
+            assert!(
+                doc.signature.starts_with(function.name),
+                "{}: {}",
+                function.name,
+                doc.signature
+            );
+            assert!(doc.summary.ends_with('.'), "{}", function.name);
+            assert!(doc.example.0.starts_with("SELECT "), "{}", function.name);
+        }
     }
 }

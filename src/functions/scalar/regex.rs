@@ -162,7 +162,7 @@ fn extract_type(found: &[DataType], result: DataType) -> Option<Signature> {
 
 /// The number of the group in argument 2, checked against the pattern; 0, the whole match, without that argument.
 fn group_of(a: &Arguments) -> Result<impl Fn(usize, &Regex) -> Result<usize>> {
-    let group = (a.len() > 2).then(|| a.integers_of(2)).transpose()?;
+    let group = (a.count() > 2).then(|| a.integers_of(2)).transpose()?;
     Ok(move |row: usize, regex: &Regex| {
         let wanted = group.as_ref().map_or(0, |g| g.get(row));
         match usize::try_from(wanted) {
@@ -211,7 +211,7 @@ fn replace_type(found: &[DataType]) -> Option<Signature> {
 
 fn replace(a: &Arguments) -> Result<Column> {
     let (s, pattern) = (a.strings_of(0)?, Pattern::of(a)?);
-    let replacement = (a.len() > 2).then(|| a.strings_of(2)).transpose()?;
+    let replacement = (a.count() > 2).then(|| a.strings_of(2)).transpose()?;
     let constant = match (&pattern, a.constant_string(2)?) {
         (Pattern::Constant(regex), Some(text)) => Some(Template::parse(&text, regex)?),
         _ => None,
@@ -339,8 +339,8 @@ fn position_type(found: &[DataType]) -> Option<Signature> {
 
 fn position(a: &Arguments, missing: i64) -> Result<Column> {
     let (s, pattern) = (a.strings_of(0)?, Pattern::of(a)?);
-    let start = (a.len() > 2).then(|| a.integers_of(2)).transpose()?;
-    let occurrence = (a.len() > 3).then(|| a.integers_of(3)).transpose()?;
+    let start = (a.count() > 2).then(|| a.integers_of(2)).transpose()?;
+    let occurrence = (a.count() > 3).then(|| a.integers_of(3)).transpose()?;
     a.primitives::<Int64Type>(|row| {
         let s = s.get(row);
         let start = start.as_ref().map_or(1, |v| v.get(row));

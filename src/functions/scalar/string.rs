@@ -1,7 +1,7 @@
 //! Text: cutting, searching, padding, changing case. Positions count code points from 1.
 
 use super::arguments::Values;
-use super::typing::{BIGINT, BINARY, BOOLEAN, STRING, exactly, overload};
+use super::typing::{BIGINT, BINARY, STRING, exactly, overload};
 use super::{Arguments, ScalarFunction, Signature, function};
 use crate::error::{Error, Result};
 use crate::types::{DataType, array_of, map_of};
@@ -9,7 +9,6 @@ use crate::vector::Column;
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Field, Int32Type, Int64Type};
-use memchr::memmem::Finder;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -149,68 +148,6 @@ pub(super) static FUNCTIONS: &[ScalarFunction] = &[
         "SELECT split_to_map('a=1,b=2', ',', '=')",
         "{a=1, b=2}",
     ),
-    // Searching.
-    function("strpos", |t, _| strpos_type(t), |a| strpos(a, 0, 1))
-        .aliases(&["instr", "position"])
-        .doc(
-            "strpos(string, substring[, nth])",
-            "Where the substring starts, for the nth time; 0 when it does not occur.",
-            "SELECT strpos('hello', 'l')",
-            "3",
-        ),
-    function("locate", |t, _| strpos_type(t), locate)
-        .aliases(&["charindex"])
-        .doc(
-            "locate(substring, string[, start])",
-            "Where the substring starts, at or after a position; 0 when it does not occur.",
-            "SELECT locate('l', 'hello', 4)",
-            "4",
-        ),
-    function(
-        "starts_with",
-        |t, _| exactly(t, &[STRING, STRING], BOOLEAN),
-        |a| tested(a, |s, p| s.starts_with(p)),
-    )
-    .aliases(&["startswith"])
-    .doc(
-        "starts_with(string, prefix)",
-        "Whether the text starts so.",
-        "SELECT starts_with('hello', 'he')",
-        "true",
-    ),
-    function(
-        "ends_with",
-        |t, _| exactly(t, &[STRING, STRING], BOOLEAN),
-        |a| tested(a, |s, p| s.ends_with(p)),
-    )
-    .aliases(&["endswith"])
-    .doc(
-        "ends_with(string, suffix)",
-        "Whether the text ends so.",
-        "SELECT ends_with('hello', 'lo')",
-        "true",
-    ),
-    function(
-        "find_in_set",
-        |t, _| exactly(t, &[STRING, STRING], BIGINT),
-        |a| {
-            let (item, list) = (a.strings_of(0)?, a.strings_of(1)?);
-            a.primitives::<Int64Type>(|row| {
-                let item = item.get(row);
-                let position = list
-                    .get(row)
-                    .split(',')
-                    .position(|part| part == item && !item.contains(','));
-                Ok(Some(position.map_or(0, |p| p as i64 + 1)))
-            })
-        },
-    )
-    .doc(
-        "find_in_set(string, list)",
-        "The position of an item in a comma-separated list; 0 when it is not there.",
-        "SELECT find_in_set('b', 'a,b,c')",
-        "2",
-    ),
     // Changing.
     function("lower", |t, _| exactly(t, &[STRING], STRING), lower)
         .aliases(&["lcase"])
@@ -343,53 +280,6 @@ pub(super) static FUNCTIONS: &[ScalarFunction] = &[
         "SELECT from_utf8(to_utf8('héllo'))",
         "héllo",
     ),
-    // Likeness.
-    function(
-        "levenshtein_distance",
-        |t, _| exactly(t, &[STRING, STRING], BIGINT),
-        |a| {
-            let (x, y) = (a.strings_of(0)?, a.strings_of(1)?);
-            a.primitives::<Int64Type>(|row| Ok(Some(strsim::levenshtein(x.get(row), y.get(row)) as i64)))
-        },
-    )
-    .aliases(&["levenshtein"])
-    .doc(
-        "levenshtein_distance(a, b)",
-        "How many characters must be inserted, removed or changed.",
-        "SELECT levenshtein_distance('kitten', 'sitting')",
-        "3",
-    ),
-    function(
-        "hamming_distance",
-        |t, _| exactly(t, &[STRING, STRING], BIGINT),
-        hamming_distance,
-    )
-    .doc(
-        "hamming_distance(a, b)",
-        "In how many places two texts of one length differ.",
-        "SELECT hamming_distance('karolin', 'kathrin')",
-        "3",
-    ),
-    function(
-        "soundex",
-        |t, _| exactly(t, &[STRING], STRING),
-        |a| {
-            let s = a.strings_of(0)?;
-            a.strings(|row, out| Ok(Some(soundex(s.get(row), out))))
-        },
-    )
-    .doc(
-        "soundex(string)",
-        "The code of how an English name sounds.",
-        "SELECT soundex('Robert')",
-        "R163",
-    ),
-    function("luhn_check", |t, _| exactly(t, &[STRING], BOOLEAN), luhn_check).doc(
-        "luhn_check(string)",
-        "Whether digits pass the Luhn check, as those of payment cards do.",
-        "SELECT luhn_check('79927398713')",
-        "true",
-    ),
 ];
 
 fn length(a: &Arguments) -> Result<Column> {
@@ -413,7 +303,7 @@ fn octets(a: &Arguments, factor: i64) -> Result<Column> {
 // ---- Cutting ----
 
 /// The byte at which the first `count` code points end.
-fn chars_end(s: &str, count: i64) -> usize {
+pub(super) fn chars_end(s: &str, count: i64) -> usize {
     let Ok(count) = usize::try_from(count) else { return 0 };
     let head = s.as_bytes().get(..count).unwrap_or(s.as_bytes());
     if head.is_ascii() {
@@ -450,7 +340,7 @@ fn substr_type(found: &[DataType]) -> Option<Signature> {
 
 fn substr(a: &Arguments) -> Result<Column> {
     let start = a.integers_of(1)?;
-    let length = (a.len() > 2).then(|| a.integers_of(2)).transpose()?;
+    let length = (a.count() > 2).then(|| a.integers_of(2)).transpose()?;
     let wanted = |row: usize| length.as_ref().map_or(i64::MAX, |l| l.get(row));
     if a.result_type == &BINARY {
         let bytes = a.read::<BinaryViewArray>(0)?;
@@ -510,7 +400,7 @@ fn trimmed(a: &Arguments, start: bool, end: bool) -> Result<Column> {
         };
         Ok(Some(from..from + to))
     };
-    if a.len() == 1 {
+    if a.count() == 1 {
         return a.pieces(|_, s| range(s, &char::is_whitespace));
     }
     let characters = a.strings_of(1)?;
@@ -541,7 +431,7 @@ fn not_empty<'a>(function: &str, delimiter: &'a str) -> Result<&'a str> {
 
 fn split(a: &Arguments) -> Result<Column> {
     let (s, delimiter) = (a.strings_of(0)?, a.strings_of(1)?);
-    let limit = (a.len() > 2).then(|| a.integers_of(2)).transpose()?;
+    let limit = (a.count() > 2).then(|| a.integers_of(2)).transpose()?;
     a.string_lists(|row, out| {
         let delimiter = not_empty("split", delimiter.get(row))?;
         let limit = limit.as_ref().map_or(i64::MAX, |l| l.get(row));
@@ -653,104 +543,6 @@ fn split_to_map(a: &Arguments) -> Result<Column> {
 
 // ---- Searching ----
 
-fn strpos_type(found: &[DataType]) -> Option<Signature> {
-    overload(
-        found,
-        &[(&[STRING, STRING], BIGINT), (&[STRING, STRING, BIGINT], BIGINT)],
-    )
-}
-
-/// The position of the character at byte `at`.
-fn position_of(s: &str, at: usize) -> i64 {
-    s.get(..at).map_or(0, |before| before.chars().count() as i64 + 1)
-}
-
-/// Finds a text in others; prepared once when it is constant.
-struct Needle<'a> {
-    values: &'a Values<StringViewArray>,
-    prepared: Option<Finder<'a>>,
-}
-
-impl<'a> Needle<'a> {
-    fn new(values: &'a Values<StringViewArray>) -> Self {
-        let prepared = (values.is_constant() && !values.is_null(0)).then(|| Finder::new(values.get(0)));
-        Self { values, prepared }
-    }
-
-    fn find(&self, row: usize, s: &str) -> Option<usize> {
-        match &self.prepared {
-            Some(finder) => finder.find(s.as_bytes()),
-            None => s.find(self.values.get(row)),
-        }
-    }
-}
-
-fn strpos(a: &Arguments, text: usize, substring: usize) -> Result<Column> {
-    let (s, substring) = (a.strings_of(text)?, a.strings_of(substring)?);
-    if a.len() == 2 {
-        let needle = Needle::new(&substring);
-        return a.primitives::<Int64Type>(|row| {
-            let s = s.get(row);
-            Ok(Some(needle.find(row, s).map_or(0, |at| position_of(s, at))))
-        });
-    }
-    let nth = a.integers_of(2)?;
-    a.primitives::<Int64Type>(|row| {
-        let (s, sub, nth) = (s.get(row), substring.get(row), nth.get(row));
-        let skipped = usize::try_from(nth.unsigned_abs().saturating_sub(1)).unwrap_or(usize::MAX);
-        let at = match nth {
-            0 => {
-                return Err(Error::execution(
-                    "strpos for the 0th time, expected 1 or more, or -1 or less",
-                ));
-            }
-            _ if sub.is_empty() => Some(0),
-            1.. => occurrences(s, sub).nth(skipped),
-            _ => s.rmatch_indices(sub).nth(skipped).map(|(at, _)| at),
-        };
-        Ok(Some(at.map_or(0, |at| position_of(s, at))))
-    })
-}
-
-/// Where `sub` starts in `s`; occurrences may overlap.
-fn occurrences<'a>(s: &'a str, sub: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let step = sub.chars().next().map_or(1, char::len_utf8);
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let at = from + s.get(from..)?.find(sub)?;
-        from = at + step;
-        Some(at)
-    })
-}
-
-fn locate(a: &Arguments) -> Result<Column> {
-    if a.len() == 2 {
-        return strpos(a, 1, 0);
-    }
-    let (sub, s, start) = (a.strings_of(0)?, a.strings_of(1)?, a.integers_of(2)?);
-    a.primitives::<Int64Type>(|row| {
-        let (s, start) = (s.get(row), start.get(row));
-        if start < 1 {
-            return Ok(Some(0));
-        }
-        let from = chars_end(s, start - 1);
-        let found = s.get(from..).and_then(|rest| rest.find(sub.get(row)));
-        Ok(Some(found.map_or(0, |at| position_of(s, from + at))))
-    })
-}
-
-fn tested(a: &Arguments, f: impl Fn(&str, &str) -> bool) -> Result<Column> {
-    let (s, other) = (a.strings_of(0)?, a.strings_of(1)?);
-    a.booleans(|row| Ok(Some(f(s.get(row), other.get(row)))))
-}
-
-/// Whether text holds a substring.
-pub(super) fn contains(a: &Arguments) -> Result<Column> {
-    let (s, substring) = (a.strings_of(0)?, a.strings_of(1)?);
-    let needle = Needle::new(&substring);
-    a.booleans(|row| Ok(Some(needle.find(row, s.get(row)).is_some())))
-}
-
 // ---- Changing ----
 
 fn lower(a: &Arguments) -> Result<Column> {
@@ -794,7 +586,7 @@ fn initcap(a: &Arguments) -> Result<Column> {
 
 /// Texts of all arguments one after the other.
 pub(super) fn concat(a: &Arguments) -> Result<Column> {
-    let parts = (0..a.len()).map(|i| a.strings_of(i)).collect::<Result<Vec<_>>>()?;
+    let parts = (0..a.count()).map(|i| a.strings_of(i)).collect::<Result<Vec<_>>>()?;
     a.strings(|row, out| {
         parts.iter().for_each(|part| out.push_str(part.get(row)));
         Ok(Some(()))
@@ -803,7 +595,7 @@ pub(super) fn concat(a: &Arguments) -> Result<Column> {
 
 /// Bytes of all arguments one after the other.
 pub(super) fn concat_binary(a: &Arguments) -> Result<Column> {
-    let parts = (0..a.len())
+    let parts = (0..a.count())
         .map(|i| a.read::<BinaryViewArray>(i))
         .collect::<Result<Vec<_>>>()?;
     a.binaries(|row, out| {
@@ -846,7 +638,7 @@ fn concat_ws(a: &Arguments) -> Result<Column> {
             Ok(Some(()))
         });
     }
-    let parts = (1..a.len()).map(|i| a.strings_of(i)).collect::<Result<Vec<_>>>()?;
+    let parts = (1..a.count()).map(|i| a.strings_of(i)).collect::<Result<Vec<_>>>()?;
     a.strings_unless(nulls, |row, out| {
         let values = parts.iter().map(|part| (!part.is_null(row)).then(|| part.get(row)));
         join(values, separator.get(row), out);
@@ -880,7 +672,7 @@ fn replace_type(found: &[DataType]) -> Option<Signature> {
 
 fn replace(a: &Arguments) -> Result<Column> {
     let (s, search) = (a.strings_of(0)?, a.strings_of(1)?);
-    let replacement = (a.len() > 2).then(|| a.strings_of(2)).transpose()?;
+    let replacement = (a.count() > 2).then(|| a.strings_of(2)).transpose()?;
     a.strings(|row, out| {
         let (s, search) = (s.get(row), search.get(row));
         let replacement = replacement.as_ref().map_or("", |r| r.get(row));
@@ -928,7 +720,7 @@ fn check_generated(function: &str, count: i64) -> Result<usize> {
 fn padded(a: &Arguments, at_start: bool) -> Result<Column> {
     let name = if at_start { "lpad" } else { "rpad" };
     let (s, size) = (a.strings_of(0)?, a.integers_of(1)?);
-    let padding = (a.len() > 2).then(|| a.strings_of(2)).transpose()?;
+    let padding = (a.count() > 2).then(|| a.strings_of(2)).transpose()?;
     a.strings(|row, out| {
         let s = s.get(row);
         let size = check_generated(name, size.get(row))?;
@@ -962,7 +754,7 @@ fn overlay_type(found: &[DataType]) -> Option<Signature> {
 
 fn overlay(a: &Arguments) -> Result<Column> {
     let (s, replacement, start) = (a.strings_of(0)?, a.strings_of(1)?, a.integers_of(2)?);
-    let length = (a.len() > 3).then(|| a.integers_of(3)).transpose()?;
+    let length = (a.count() > 3).then(|| a.integers_of(3)).transpose()?;
     a.strings(|row, out| {
         let (s, replacement) = (s.get(row), replacement.get(row));
         let length = length
@@ -1008,7 +800,7 @@ fn codepoint(a: &Arguments) -> Result<Column> {
 
 fn from_utf8(a: &Arguments) -> Result<Column> {
     let bytes = a.read::<BinaryViewArray>(0)?;
-    let replacement = (a.len() > 1).then(|| a.strings_of(1)).transpose()?;
+    let replacement = (a.count() > 1).then(|| a.strings_of(1)).transpose()?;
     a.strings(|row, out| {
         let replacement = replacement.as_ref().map_or("\u{FFFD}", |r| r.get(row));
         for chunk in bytes.get(row).utf8_chunks() {
@@ -1018,74 +810,6 @@ fn from_utf8(a: &Arguments) -> Result<Column> {
             }
         }
         Ok(Some(()))
-    })
-}
-
-// ---- Likeness ----
-
-fn hamming_distance(a: &Arguments) -> Result<Column> {
-    let (x, y) = (a.strings_of(0)?, a.strings_of(1)?);
-    a.primitives::<Int64Type>(|row| {
-        strsim::hamming(x.get(row), y.get(row))
-            .map(|d| Some(d as i64))
-            .map_err(|_| {
-                Error::execution(format!(
-                    "hamming_distance('{}', '{}'): expected two texts of one length",
-                    x.get(row),
-                    y.get(row)
-                ))
-            })
-    })
-}
-
-/// American Soundex: the first letter and three digits for the consonants after it.
-fn soundex(s: &str, out: &mut String) {
-    let digit = |c: char| match c {
-        'B' | 'F' | 'P' | 'V' => '1',
-        'C' | 'G' | 'J' | 'K' | 'Q' | 'S' | 'X' | 'Z' => '2',
-        'D' | 'T' => '3',
-        'L' => '4',
-        'M' | 'N' => '5',
-        'R' => '6',
-        _ => '0',
-    };
-    let mut letters = s
-        .chars()
-        .filter(char::is_ascii_alphabetic)
-        .map(|c| c.to_ascii_uppercase());
-    let Some(first) = letters.next() else { return };
-    out.push(first);
-    let mut last = digit(first);
-    for c in letters.filter(|c| !matches!(c, 'H' | 'W')) {
-        let code = digit(c);
-        if code != '0' && code != last {
-            out.push(code);
-        }
-        last = code;
-        if out.len() == 4 {
-            return;
-        }
-    }
-    while out.len() < 4 {
-        out.push('0');
-    }
-}
-
-fn luhn_check(a: &Arguments) -> Result<Column> {
-    let s = a.strings_of(0)?;
-    a.booleans(|row| {
-        let s = s.get(row);
-        let mut sum = 0;
-        for (i, c) in s.chars().rev().enumerate() {
-            let digit =
-                (c.to_digit(10)).ok_or_else(|| Error::execution(format!("luhn_check('{s}'): expected digits")))?;
-            sum += match (i % 2, digit) {
-                (0, d) => d,
-                (_, d) if d > 4 => 2 * d - 9,
-                (_, d) => 2 * d,
-            };
-        }
-        Ok(Some(!s.is_empty() && sum % 10 == 0))
     })
 }
 
@@ -1125,15 +849,6 @@ mod tests {
             (index(2), index(-1), index(0), index(7)),
             (text("a.b"), text("c"), text(""), text("a.b.c"))
         );
-    }
-
-    #[test]
-    fn positions() {
-        assert_eq!(call("strpos", &[text("öä hello"), text("l")]), Int64(6));
-        assert_eq!(call("strpos", &[text("hello"), text("l"), Int64(2)]), Int64(4));
-        assert_eq!(call("strpos", &[text("hello"), text("l"), Int64(-2)]), Int64(3));
-        assert_eq!(call("strpos", &[text("hello"), text("x")]), Int64(0));
-        assert_eq!(call("locate", &[text("l"), text("hello"), Int64(4)]), Int64(4));
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn decode(text: &str, plus_is_space: bool) -> Option<String> {
 
 fn parse_url(a: &Arguments) -> Result<Column> {
     let (s, part) = (a.strings_of(0)?, a.strings_of(1)?);
-    let name = (a.len() > 2).then(|| a.strings_of(2)).transpose()?;
+    let name = (a.count() > 2).then(|| a.strings_of(2)).transpose()?;
     a.strings(|row, out| {
         let (text, part) = (s.get(row), part.get(row));
         let Ok(url) = Url::parse(text) else { return Ok(None) };
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn parts() {
         let url = text("https://me@example.com:443/a%20b?x=1&y=%C3%A9#end");
-        assert_eq!(call("url_extract_port", &[url.clone()]), Int64(443));
-        assert_eq!(call("url_extract_path", &[url.clone()]), text("/a b"));
+        assert_eq!(call("url_extract_port", std::slice::from_ref(&url)), Int64(443));
+        assert_eq!(call("url_extract_path", std::slice::from_ref(&url)), text("/a b"));
         assert_eq!(call("url_extract_parameter", &[url.clone(), text("y")]), text("é"));
         assert_eq!(call("url_extract_host", &[text("no url")]), Null);
         assert_eq!(call("parse_url", &[url.clone(), text("userinfo")]), text("me"));
