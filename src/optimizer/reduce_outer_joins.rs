@@ -80,7 +80,10 @@ fn without_null_flag(e: &Expr, join: &Join) -> Expr {
 fn to_anti_join(n: Filter) -> LogicalPlan {
     let position = keeps_unmatched(&n);
     let conjuncts = n.predicate.into_conjuncts().into_iter().enumerate();
-    let rest: Vec<Expr> = conjuncts.filter(|(i, _)| Some(*i) != position).map(|(_, e)| e).collect();
+    let rest: Vec<Expr> = conjuncts
+        .filter(|(i, _)| Some(*i) != position)
+        .map(|(_, e)| e)
+        .collect();
     let plan = match Arc::unwrap_or_clone(n.input) {
         LogicalPlan::Join(join) => {
             let schema = join.schema.clone();

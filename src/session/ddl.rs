@@ -121,7 +121,11 @@ impl Session {
 
     pub(super) fn create_table(&self, statement: &CreateTable) -> Result<StatementResult> {
         let definition = self.table_definition(statement)?;
-        if statement.if_not_exists && self.catalog().object(&definition.database, &definition.name)?.is_some() {
+        // Declaring an external table again in the very same words asks for nothing that is not so: a job can be run twice.
+        let unchanged =
+            |existing: &CatalogObject| matches!(existing, CatalogObject::Table(t) if t.external && *t == definition);
+        let existing = self.catalog().object(&definition.database, &definition.name)?;
+        if existing.is_some_and(|existing| statement.if_not_exists || unchanged(&existing)) {
             return Ok(StatementResult::done("CREATE TABLE"));
         }
         if definition.columns.is_empty() && !definition.external {

@@ -57,8 +57,9 @@ fn inner_statement(p: &mut Parser, outer: &str) -> Result<Statement> {
     let inner = ["EXPLAIN", "PREPARE", "EXECUTE"].into_iter().find(|w| p.peek_word(w));
     match inner {
         Some("EXPLAIN") if outer == "PREPARE" => p.statement(),
-        Some(inner) => Err(Error::unsupported(format!("{inner} inside {outer} is not supported"))
-            .with_span(p.span_of(&p.peek()))),
+        Some(inner) => {
+            Err(Error::unsupported(format!("{inner} inside {outer} is not supported")).with_span(p.span_of(&p.peek())))
+        }
         None => p.statement(),
     }
 }
