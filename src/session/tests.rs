@@ -275,3 +275,68 @@ fn data_frames_say_what_is_wrong_at_once() {
         ["1|1", "1|2"]
     );
 }
+
+#[test]
+fn every_format_reads_back_what_it_wrote() {
+    let lake = lake();
+    let rows = "SELECT 1 AS Id, 'a,b' AS t, DATE '2020-01-31' AS d UNION ALL SELECT 2, NULL, NULL UNION ALL SELECT 3, 'x', NULL";
+    let expected = ["1|a,b|2020-01-31", "2||", "3|x|"];
+    for format in ["PARQUET", "CSV", "TEXTFILE", "JSON"] {
+        lake.run(&format!("CREATE TABLE t_{format} WITH (format = '{format}') AS {rows}"));
+        assert_eq!(
+            lake.run(&format!("SELECT id, t, d FROM t_{format} ORDER BY id")),
+            expected,
+            "{format}"
+        );
+        lake.run(&format!("INSERT INTO t_{format} VALUES (4, 'y', NULL)"));
+        assert_eq!(lake.run(&format!("SELECT count(*) FROM t_{format}")), ["4"], "{format}");
+    }
+    for name in ["x.parquet", "x.csv", "x.csv.gz", "x.json.zst"] {
+        lake.run(&format!("COPY ({rows}) TO 'DIR/{name}'"));
+        assert_eq!(
+            lake.run(&format!("SELECT Id, t FROM 'DIR/{name}' ORDER BY 1")),
+            ["1|a,b", "2|", "3|x"],
+            "{name}"
+        );
+    }
+    assert!(
+        lake.error(&format!("COPY ({rows}) TO 'DIR/y.csv' (delimter ';')"))
+            .contains("delimiter")
+    );
+    assert!(!std::path::Path::new(&lake.path("y.csv")).exists());
+}
+
+#[test]
+fn partitions_are_written_read_and_replaced() {
+    let lake = lake();
+    lake.run(
+        "CREATE TABLE p WITH (partitioned_by = ARRAY['k'], external_location = 'DIR/p') AS \
+         SELECT x, k FROM (VALUES (1, 'a/b'), (2, 'a/b'), (3, NULL)) AS v(x, k)",
+    );
+    assert_eq!(
+        lake.run("SHOW PARTITIONS p"),
+        ["k=__HIVE_DEFAULT_PARTITION__", "k=a%2Fb"]
+    );
+    assert_eq!(lake.run("SELECT sum(x) FROM p WHERE k = 'a/b'"), ["3"]);
+    lake.run("INSERT OVERWRITE TABLE p PARTITION (k = 'a/b') SELECT 10");
+    assert_eq!(lake.run("SELECT x, k FROM p ORDER BY x"), ["3|", "10|a/b"]);
+    assert!(lake.error("INSERT INTO p VALUES ('text', 'k')").contains("integer"));
+    assert_eq!(lake.run("SELECT count(*) FROM 'DIR/p'"), ["2"]);
+}
+
+#[test]
+fn a_write_that_fails_leaves_nothing() {
+    let lake = lake();
+    lake.error(
+        "CREATE TABLE f WITH (external_location = 'DIR/new/f') AS SELECT 1 / (id - 2) AS x FROM 'DIR/trips.csv'",
+    );
+    assert!(!std::path::Path::new(&lake.path("new")).exists());
+    lake.run("CREATE TABLE f AS SELECT id FROM 'DIR/trips.csv'");
+    lake.error("INSERT INTO f SELECT 1 / (id - 2) FROM 'DIR/trips.csv'");
+    lake.error("INSERT OVERWRITE TABLE f SELECT 1 / (id - 2) FROM 'DIR/trips.csv'");
+    assert_eq!(lake.run("SELECT count(*) FROM f"), ["4"]);
+    lake.run("INSERT OVERWRITE TABLE f SELECT 7");
+    assert_eq!(lake.run("SELECT id FROM f"), ["7"]);
+    lake.run("DROP TABLE f");
+    assert!(!std::path::Path::new(&lake.path("lakehouse/default/f")).exists());
+}
