@@ -5,6 +5,7 @@ use super::{Arguments, ScalarFunction, Signature, function};
 use crate::error::{Error, Result};
 use crate::types::{DataType, DecimalType, ScalarValue, decimal_text, decimal_type};
 use crate::vector::Column;
+use crate::vector::display::{format_value, write_float64};
 use arrow::array::{Decimal128Array, Float64Array};
 use arrow::datatypes::Decimal128Type;
 
@@ -186,7 +187,7 @@ fn push_conversion(conversion: &Conversion, value: &ScalarValue, out: &mut Strin
     let text = match (conversion.letter, value) {
         ('b' | 'B', ScalarValue::Null) => "false".to_string(),
         (_, ScalarValue::Null) => "null".to_string(),
-        ('s' | 'S', value) => cut(plain_text(value), conversion.precision),
+        ('s' | 'S', value) => cut(plain_text(value)?, conversion.precision),
         ('b' | 'B', ScalarValue::Boolean(value)) => value.to_string(),
         ('b' | 'B', _) => "true".to_string(),
         ('c', ScalarValue::String(s)) if s.chars().count() == 1 => s.to_string(),
@@ -220,16 +221,10 @@ fn unfit(conversion: &Conversion, value: &ScalarValue) -> Error {
 }
 
 /// The value as `CAST … AS varchar` writes it.
-fn plain_text(value: &ScalarValue) -> String {
-    match value {
-        ScalarValue::String(s) => s.to_string(),
-        ScalarValue::Date(_) | ScalarValue::Timestamp(..) => {
-            let text = value.to_string();
-            let quoted = text.split_once('\'').map(|(_, rest)| rest.trim_end_matches('\''));
-            quoted.map_or(text.clone(), str::to_string)
-        }
-        other => other.to_string(),
-    }
+fn plain_text(value: &ScalarValue) -> Result<String> {
+    let mut text = String::new();
+    format_value(value.to_array(&value.data_type(), 1)?.as_ref(), 0, &mut text);
+    Ok(text)
 }
 
 fn cut(text: String, precision: Option<usize>) -> String {
@@ -279,7 +274,7 @@ fn real_text(conversion: &Conversion, value: &ScalarValue) -> Option<String> {
         _ => return None,
     };
     if !number.is_finite() {
-        return Some(ScalarValue::Float64(number).to_string());
+        return Some(double_text(number));
     }
     let digits = match conversion.letter {
         'f' => fixed(number.abs(), precision),
@@ -295,6 +290,12 @@ fn real_text(conversion: &Conversion, value: &ScalarValue) -> Option<String> {
         }
     };
     Some(signed(conversion, &digits, number < 0.0))
+}
+
+fn double_text(number: f64) -> String {
+    let mut text = String::new();
+    write_float64(number, &mut text);
+    text
 }
 
 /// Digits after the point of the shortest decimal that reads back as `number`, rounded half up.
@@ -402,7 +403,7 @@ fn format_number(a: &Arguments) -> Result<Column> {
                 return Ok(None);
             };
             if !x.is_finite() {
-                return Ok(Some(out.push_str(&ScalarValue::Float64(x).to_string())));
+                return Ok(Some(write_float64(x, out)));
             }
             let digits = with_separators(&fixed(x.abs(), precision));
             out.push_str(if x < 0.0 { "-" } else { "" });
@@ -427,7 +428,7 @@ fn format_number(a: &Arguments) -> Result<Column> {
 fn compact(number: f64) -> String {
     const UNITS: [&str; 6] = ["", "K", "M", "B", "T", "Q"];
     if !number.is_finite() {
-        return ScalarValue::Float64(number).to_string();
+        return double_text(number);
     }
     let mut scaled = number;
     let mut unit = 0;

@@ -288,7 +288,7 @@ pub(super) static FUNCTIONS: &[ScalarFunction] = &[
         "wilson_interval_lower(successes, trials, z)",
         "The lower bound of the Wilson score interval of a proportion.",
         "SELECT round(wilson_interval_lower(1250, 1310, 1.96e0), 4)",
-        "0.9416",
+        "0.9415",
     ),
     function("wilson_interval_upper", |t, _| wilson_type(t), |a| wilson(a, 1.0)).doc(
         "wilson_interval_upper(successes, trials, z)",
