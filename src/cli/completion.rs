@@ -199,7 +199,7 @@ impl SqlCompleter {
 
     /// Whether the argument of the command in `line` is a file.
     fn wants_file(line: &str) -> bool {
-        let name = line.trim_start().split_whitespace().next().unwrap_or_default();
+        let name = line.split_whitespace().next().unwrap_or_default();
         commands::is_command(line)
             && line.trim_start().len() > name.len()
             && commands::find(name).is_some_and(|c| c.completes == Completes::Files)

@@ -207,8 +207,11 @@ fn push_through_join(n: Join, predicates: Vec<Expr>) -> Result<LogicalPlan> {
             (true, true) if movable && passes.above_right => push_unique(&mut to_right, e),
             _ if movable && inner => push_unique(&mut condition, e),
             _ => {
-                if passes.above_left && movable {
-                    implied_by_or(&e, &left_schema)?.map(|i| push_unique(&mut to_left, i));
+                if passes.above_left
+                    && movable
+                    && let Some(i) = implied_by_or(&e, &left_schema)?
+                {
+                    push_unique(&mut to_left, i)
                 }
                 above.push(e);
             }
@@ -223,11 +226,15 @@ fn push_through_join(n: Join, predicates: Vec<Expr>) -> Result<LogicalPlan> {
         }
     }
     for e in condition.iter().filter(|e| !e.is_volatile() && !e.has_subquery()) {
-        if passes.condition_left {
-            implied_by_or(e, &left_schema)?.map(|i| push_unique(&mut to_left, i));
+        if passes.condition_left
+            && let Some(i) = implied_by_or(e, &left_schema)?
+        {
+            push_unique(&mut to_left, i)
         }
-        if passes.condition_right {
-            implied_by_or(e, &right_schema)?.map(|i| push_unique(&mut to_right, i));
+        if passes.condition_right
+            && let Some(i) = implied_by_or(e, &right_schema)?
+        {
+            push_unique(&mut to_right, i)
         }
     }
 

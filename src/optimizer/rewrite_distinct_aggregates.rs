@@ -95,7 +95,7 @@ fn merge_call(call: &AggregateCall, partial: &Field) -> Option<AggregateCall> {
         _ => return None,
     };
     let function = aggregate::find(name)?;
-    let signature = (function.signature)(&[partial.data_type.clone()], &[None]).ok()?;
+    let signature = (function.signature)(std::slice::from_ref(&partial.data_type), &[None]).ok()?;
     let same = signature.result == call.signature.result && signature.arguments == [partial.data_type.clone()];
     same.then(|| AggregateCall {
         function,

@@ -1,9 +1,10 @@
 //! What SQL tests cannot say.
-/// Configurations and rows as text, shared with the tests of queries.
-#[path = "../support/mod.rs"]
 
 mod cli;
 mod functions;
 mod layers;
 mod random_queries;
+
+/// Configurations and rows as text, shared with the tests of queries.
+#[path = "../support/mod.rs"]
 mod support;

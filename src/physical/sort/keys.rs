@@ -416,11 +416,6 @@ impl KeyPlan {
         self.bits > 64
     }
 
-    /// The bits that are used, the lowest ones of a key.
-    pub fn bits(&self) -> u32 {
-        self.bits
-    }
-
     /// Whether equal packed keys mean equal keys.
     pub fn is_exact(&self) -> bool {
         self.exact == self.keys.len()

@@ -256,7 +256,7 @@ impl<'a> Generator<'a> {
         if depth == 0 {
             return simple(self);
         }
-        let mut below = |g: &mut Self| Box::new(g.expression(scope, t, depth - 1, false));
+        let below = |g: &mut Self| Box::new(g.expression(scope, t, depth - 1, false));
         match self.random.u8(..10) {
             0 | 1 if t != Type::Text => {
                 let op = self.choose(&['+', '-', '*']);
@@ -281,7 +281,7 @@ impl<'a> Generator<'a> {
 
     fn condition(&mut self, scope: &Scope, depth: usize, subqueries: bool) -> Expr {
         if depth > 0 {
-            let mut below = |g: &mut Self| Box::new(g.condition(scope, depth - 1, subqueries));
+            let below = |g: &mut Self| Box::new(g.condition(scope, depth - 1, subqueries));
             match self.random.u8(..10) {
                 0 | 1 => {
                     let (a, b) = (below(self), below(self));
