@@ -12,6 +12,7 @@ use std::path::Path;
 pub struct Configuration {
     pub name: String,
     /// Whether TPC-H runs under it.
+    #[allow(dead_code, reason = "only the tests of queries read it")]
     pub tpch: bool,
     config: Config,
 }
