@@ -3,7 +3,7 @@
 use super::pipeline::{Emit, Flow, LocalTransform, Transform};
 use crate::error::{Error, Result};
 use crate::expression::ExpressionList;
-use crate::runtime::QueryContext;
+use crate::runtime::{CancelToken, QueryContext};
 use crate::types::DataType;
 use crate::vector::{Batch, Column};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
@@ -21,8 +21,9 @@ pub struct Unnest {
 }
 
 impl Transform for Unnest {
-    fn local(&self, _context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
+    fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalTransform>> {
         Ok(Box::new(LocalUnnest {
+            cancel: context.cancel.clone(),
             expressions: self.expressions.clone(),
             keep: self.keep.clone(),
             ordinality: self.ordinality,
@@ -32,6 +33,8 @@ impl Transform for Unnest {
 }
 
 struct LocalUnnest {
+    /// One batch may become very many rows.
+    cancel: CancelToken,
     expressions: Arc<ExpressionList>,
     keep: Vec<usize>,
     ordinality: bool,
@@ -40,8 +43,16 @@ struct LocalUnnest {
 
 /// The elements of one unnested expression: row `i` has elements `start..end` of `columns`.
 struct Elements {
+    /// One for each row, or one for all rows.
     ranges: Vec<(u32, u32)>,
     columns: Vec<ArrayRef>,
+}
+
+impl Elements {
+    fn range(&self, row: usize) -> (u32, u32) {
+        let last = self.ranges.len().saturating_sub(1);
+        self.ranges.get(row.min(last)).copied().unwrap_or_default()
+    }
 }
 
 /// Rows given out at a time.
@@ -50,16 +61,15 @@ const OUT_ROWS: usize = 1 << 14;
 impl LocalTransform for LocalUnnest {
     fn push(&mut self, batch: Batch, emit: &mut Emit) -> Result<Flow> {
         let lists = self.expressions.evaluate(&batch)?;
-        let lists = lists
-            .iter()
-            .map(|c| elements(&c.to_array()?))
-            .collect::<Result<Vec<_>>>()?;
+        // A constant array, which may be long, is not repeated for each row.
+        let lists = lists.iter().map(|c| elements(&c.as_array_or_single()?.0)).collect::<Result<Vec<_>>>()?;
         // (row, position of its element from 0); position u32::MAX stands for a row without elements.
         let mut places: Vec<(u32, u32)> = vec![];
         for row in 0..batch.len() {
             let longest = lists
                 .iter()
-                .map(|l| l.ranges[row].1 - l.ranges[row].0)
+                .map(|l| l.range(row))
+                .map(|(start, end)| end - start)
                 .max()
                 .unwrap_or(0);
             if longest == 0 && self.outer {
@@ -68,6 +78,7 @@ impl LocalTransform for LocalUnnest {
             for at in 0..longest {
                 places.push((row as u32, at));
                 if places.len() >= OUT_ROWS {
+                    self.cancel.check()?;
                     if emit(self.output(&batch, &lists, &places)?)? == Flow::Done {
                         return Ok(Flow::Done);
                     }
@@ -95,7 +106,7 @@ impl LocalUnnest {
             let positions: UInt32Array = places
                 .iter()
                 .map(|&(row, at)| {
-                    let (start, end) = list.ranges[row as usize];
+                    let (start, end) = list.range(row as usize);
                     start.checked_add(at).filter(|p| *p < end)
                 })
                 .collect();

@@ -59,6 +59,9 @@ fn run(session: &lakebed::session::Session, text: &str) -> lakebed::Result<Rows>
     for result in session.execute(text)? {
         all = rows(&result?.collect()?);
     }
+    // Zero has one sign, so that rows that are equal have one text.
+    let zeros = all.iter_mut().flatten().filter(|cell| cell.as_deref() == Some("-0.0"));
+    zeros.for_each(|cell| *cell = Some("0.0".into()));
     Ok(all)
 }
 

@@ -78,7 +78,8 @@ impl Value {
             Self::Bool(b) => Some(b.to_string()),
             Self::Int(i) => Some(i.to_string()),
             Self::Double(d) => {
-                let array = arrow::array::Float64Array::from(vec![d]);
+                // Zero has one sign, so that rows that are equal have one text.
+                let array = arrow::array::Float64Array::from(vec![d + 0.0]);
                 let mut text = String::new();
                 lakebed::vector::display::format_value(&array, 0, &mut text);
                 Some(text)
