@@ -111,7 +111,7 @@ impl PlanBuilder {
     /// The same columns under another qualifier and, where given, other names: `AS t (a, b)`. Identities stay.
     pub fn alias(self, qualifier: &str, names: &[Arc<str>]) -> Result<Self> {
         let schema = self.plan.schema();
-        if names.len() > schema.len() {
+        if !names.is_empty() && names.len() != schema.len() {
             return Err(Error::plan(format!(
                 "alias \"{qualifier}\" names {} columns, the relation has {}",
                 names.len(),

@@ -211,6 +211,10 @@ impl Binder<'_> {
                 list.args.as_slice()
         {
             return match name {
+                "count" if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) => {
+                    Err(Error::plan("count(DISTINCT *) is not defined")
+                        .with_hint("count the rows of SELECT DISTINCT * in a subquery"))
+                }
                 "count" => Ok(vec![]),
                 _ => Err(Error::plan(format!("{name}(*) is not defined")).with_hint("only count takes *")),
             };

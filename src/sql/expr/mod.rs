@@ -11,7 +11,7 @@ use super::bind::{Binder, Name, at, unsupported};
 use super::tokens;
 use crate::error::{Error, Result};
 use crate::logical::{BinaryOp, Expr};
-use crate::types::{DataType, parse_type, type_name};
+use crate::types::{DataType, ScalarValue, parse_type, type_name};
 use sqlparser::ast::{self, AccessExpr, CastKind, Expr as Ast, Subscript};
 
 impl Binder<'_> {
@@ -173,8 +173,24 @@ impl Binder<'_> {
     }
 
     fn cast(&mut self, e: &Ast, data_type: &ast::DataType, safe: bool) -> Result<Expr> {
+        use ast::{CharacterLength, DataType as Type};
         let target = parse_type(&data_type.to_string())?;
-        self.expr(e)?.cast_explicitly(&target, safe)
+        let value = self.expr(e)?;
+        let was_text = value.data_type() == target;
+        let value = value.cast_explicitly(&target, safe)?;
+        match data_type {
+            // What is longer is cut, and only text can be too long without being wrong.
+            Type::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+            | Type::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. }))
+            | Type::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
+                if was_text =>
+            {
+                let length = i64::try_from(*length).unwrap_or(i64::MAX);
+                let bounds = [1, length].map(|n| Expr::literal(ScalarValue::Int64(n)));
+                Expr::call("substr", std::iter::once(value).chain(bounds).collect())
+            }
+            _ => Ok(value),
+        }
     }
 
     /// `a[1]`, `m['k']`, `r.f`, in any order.

@@ -56,6 +56,9 @@ impl Binder<'_> {
     /// `SUBSTRING(s FROM a FOR n)` and `SUBSTRING(s, a, n)`.
     pub(super) fn substring(&mut self, e: &Ast, from: Option<&Ast>, length: Option<&Ast>) -> Result<Expr> {
         let value = self.expr(e)?;
+        if from.is_none() && length.is_none() {
+            return Err(Error::plan("substr needs a start").with_hint("write substr(string, start[, length])"));
+        }
         let start = match from {
             Some(from) => self.expr(from)?,
             None => Expr::literal(ScalarValue::Int32(1)),
