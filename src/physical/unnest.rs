@@ -62,7 +62,10 @@ impl LocalTransform for LocalUnnest {
     fn push(&mut self, batch: Batch, emit: &mut Emit) -> Result<Flow> {
         let lists = self.expressions.evaluate(&batch)?;
         // A constant array, which may be long, is not repeated for each row.
-        let lists = lists.iter().map(|c| elements(&c.as_array_or_single()?.0)).collect::<Result<Vec<_>>>()?;
+        let lists = lists
+            .iter()
+            .map(|c| elements(&c.as_array_or_single()?.0))
+            .collect::<Result<Vec<_>>>()?;
         // (row, position of its element from 0); position u32::MAX stands for a row without elements.
         let mut places: Vec<(u32, u32)> = vec![];
         for row in 0..batch.len() {

@@ -52,7 +52,12 @@ fn fails(code: i32, text: &str) -> String {
     let run = run(&["-c", text]);
     assert_eq!(run.code, code, "{text}: {} {}", run.out, run.err);
     assert!(run.err.starts_with("error"), "{}", run.err);
-    assert_eq!(run.err.lines().filter(|line| line.starts_with("error")).count(), 1, "told once: {}", run.err);
+    assert_eq!(
+        run.err.lines().filter(|line| line.starts_with("error")).count(),
+        1,
+        "told once: {}",
+        run.err
+    );
     assert!(
         !run.err.contains("panicked") && !run.err.contains("internal"),
         "{}",
