@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{CastKind, DataType, Expr, Ident, ObjectName};
 use sqlparser::dialect::{Dialect, GenericDialect};
-use sqlparser::keywords::Keyword;
+use sqlparser::keywords::{Keyword, RESERVED_FOR_IDENTIFIER};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 use std::any::TypeId;
@@ -34,6 +34,12 @@ impl Dialect for QueryDialect {
 
     fn is_identifier_part(&self, ch: char) -> bool {
         ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    /// Words that begin an expression of their own and are no names: their errors are the ones to show.
+    fn is_reserved_for_identifier(&self, word: Keyword) -> bool {
+        RESERVED_FOR_IDENTIFIER.contains(&word)
+            || matches!(word, Keyword::NOT | Keyword::CASE | Keyword::CAST | Keyword::TRY_CAST)
     }
 
     accept!(
