@@ -98,7 +98,12 @@ fn tables_views_and_databases() {
     std::fs::copy(lake.path("trips.csv"), lake.path("csv/1.csv")).unwrap();
     lake.run(make);
     assert_eq!(lake.run("SELECT sum(id) FROM trips"), ["10"]);
-    assert!(lake.error(make).contains("exists already"));
+    // The same words ask for nothing new; other words are another table of that name.
+    lake.run(make);
+    assert!(
+        lake.error(&make.replace("fare DOUBLE", "fare REAL"))
+            .contains("exists already")
+    );
     assert_eq!(
         lake.run("DESCRIBE trips"),
         ["id|int|", "zone|string|where", "fare|double|"]
