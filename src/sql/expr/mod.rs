@@ -173,23 +173,18 @@ impl Binder<'_> {
     }
 
     fn cast(&mut self, e: &Ast, data_type: &ast::DataType, safe: bool) -> Result<Expr> {
-        use ast::{CharacterLength, DataType as Type};
-        let target = parse_type(&data_type.to_string())?;
+        let name = data_type.to_string();
+        let target = parse_type(&name)?;
         let value = self.expr(e)?;
         let was_text = value.data_type() == target;
         let value = value.cast_explicitly(&target, safe)?;
-        match data_type {
-            // What is longer is cut, and only text can be too long without being wrong.
-            Type::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
-            | Type::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. }))
-            | Type::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
-                if was_text =>
-            {
-                let length = i64::try_from(*length).unwrap_or(i64::MAX);
+        // What is longer is cut, and only text can be too long without being wrong.
+        match varchar_length(&name).filter(|_| was_text) {
+            Some(length) => {
                 let bounds = [1, length].map(|n| Expr::literal(ScalarValue::Int64(n)));
                 Expr::call("substr", std::iter::once(value).chain(bounds).collect())
             }
-            _ => Ok(value),
+            None => Ok(value),
         }
     }
 
@@ -290,4 +285,13 @@ fn rare_name(e: &Ast) -> &'static str {
 /// The error for a lambda where values are expected.
 pub(super) fn lambda_error(function: &str, part: &impl ast::Spanned) -> Error {
     Error::unsupported(format!("lambda functions are not supported: {function}")).with_span(tokens::span(part.span()))
+}
+
+/// The `n` of `varchar(n)`.
+fn varchar_length(type_name: &str) -> Option<i64> {
+    let (name, rest) = type_name.split_once('(')?;
+    let is_varchar = ["varchar", "char varying", "character varying"]
+        .iter()
+        .any(|v| name.trim().eq_ignore_ascii_case(v));
+    rest.strip_suffix(')')?.trim().parse().ok().filter(|_| is_varchar)
 }
