@@ -52,10 +52,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Bytes of `memory_limit` that operators share. A sixth is left to what none of them books: read and decode buffers,
+    /// Bytes of `memory_limit` that operators share. A fifth is left to what none of them books: read and decode buffers,
     /// encoders, and what the allocator keeps between uses.
     pub fn operator_memory(&self) -> usize {
-        self.memory_limit / 6 * 5
+        self.memory_limit / 5 * 4
     }
 }
 
