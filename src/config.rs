@@ -15,8 +15,6 @@ pub struct Config {
     pub spill_dir: String,
     /// Bytes that spill files may take on disk.
     pub max_spill: usize,
-    /// Build sides up to this many bytes are broadcast (one shared table); 0 means a quarter of `memory_limit`.
-    pub broadcast_limit: usize,
     /// Whether optimizer rules that are not needed for correctness run.
     pub optimizer: bool,
     /// All hash values are this one when not negative: for tests of collisions.
@@ -40,7 +38,6 @@ impl Default for Config {
             batch_size: 8192,
             spill_dir: String::new(),
             max_spill: 1 << 40,
-            broadcast_limit: 0,
             optimizer: true,
             debug_hash: -1,
             debug_force_spill: false,
@@ -116,12 +113,6 @@ pub static SETTINGS: &[Setting] = &[
         doc: "bytes that spill files may take on disk",
         get: |c| format_bytes(c.max_spill),
         set: |c, v| parse_bytes(v).map(|b| c.max_spill = b),
-    },
-    Setting {
-        name: "broadcast_limit",
-        doc: "build sides up to this size are shared by all workers; 0 means a quarter of memory_limit",
-        get: |c| format_bytes(c.broadcast_limit),
-        set: |c, v| parse_bytes(v).map(|b| c.broadcast_limit = b),
     },
     Setting {
         name: "optimizer",
