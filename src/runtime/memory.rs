@@ -1,14 +1,55 @@
 //! The memory arbiter: one limit, and reservations that operators hold against it.
+//!
+//! ```text
+//! grow          takes what is free; then asks holders at rest to shrink; then is an error
+//! try_grow      takes what is free
+//! try_grow_fairly   takes what is free, but an operator never holds more than it leaves to the others
+//! ```
+//!
+//! An operator that can spill grows fairly and spills when it may not; so every operator that comes later finds memory.
+//! State that rests between two pipelines (a join's build side, partial aggregates, sorted runs, the rows of a common table
+//! expression) is registered as [`Shrink`] and goes to disk when a running operator needs its memory.
 
+use crate::config::format_bytes;
 use crate::error::{Error, Result};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+/// Every operator may hold this part of the limit whatever the others hold.
+const GUARANTEED_PART: usize = 32;
+
+/// State at rest that can be moved to disk.
+pub trait Shrink: Send + Sync {
+    /// Frees about `bytes`, or all it can; gives back how many were freed. Called by any thread, while no worker uses the
+    /// state. A state in use frees nothing.
+    ///
+    /// # Errors
+    /// When the rows cannot be written.
+    fn shrink(&self, bytes: usize) -> Result<usize>;
+}
 
 /// Hands out memory up to a limit.
-#[derive(Debug)]
 pub struct MemoryArbiter {
     limit: usize,
     used: AtomicUsize,
+    peak: AtomicUsize,
+    /// Oldest first: what was made first is often used last.
+    at_rest: Mutex<Vec<Weak<dyn Shrink>>>,
+}
+
+impl std::fmt::Debug for MemoryArbiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoryArbiter({} of {} bytes)", self.used(), self.limit)
+    }
+}
+
+/// What all reservations of one operator hold together.
+#[derive(Debug)]
+pub struct Operator {
+    arbiter: Arc<MemoryArbiter>,
+    name: Arc<str>,
+    held: AtomicUsize,
     peak: AtomicUsize,
 }
 
@@ -19,6 +60,7 @@ impl MemoryArbiter {
             limit,
             used: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            at_rest: Mutex::default(),
         })
     }
 
@@ -27,39 +69,106 @@ impl MemoryArbiter {
     }
 
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Relaxed)
+    }
+
+    /// Bytes that nobody holds.
+    pub fn free(&self) -> usize {
+        self.limit.saturating_sub(self.used())
     }
 
     /// The most that was ever reserved at one time.
     pub fn peak(&self) -> usize {
-        self.peak.load(Ordering::Relaxed)
+        self.peak.load(Relaxed)
     }
 
-    /// An empty reservation for `owner`, the operator that error messages name.
-    pub fn reservation(self: &Arc<Self>, owner: impl Into<Arc<str>>) -> Reservation {
-        Reservation {
+    /// A new operator that holds nothing yet; error messages call it `name`.
+    pub fn operator(self: &Arc<Self>, name: impl Into<Arc<str>>) -> Arc<Operator> {
+        Arc::new(Operator {
             arbiter: self.clone(),
-            owner: owner.into(),
-            bytes: 0,
+            name: name.into(),
+            held: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        })
+    }
+
+    /// An empty reservation of an operator that needs only one.
+    pub fn reservation(self: &Arc<Self>, owner: impl Into<Arc<str>>) -> Reservation {
+        self.operator(owner).reservation()
+    }
+
+    /// Lets `state` be moved to disk on behalf of others, until it is dropped.
+    pub fn register(&self, state: Weak<dyn Shrink>) {
+        let mut at_rest = self.at_rest.lock();
+        at_rest.retain(|s| s.strong_count() > 0);
+        at_rest.push(state);
+    }
+
+    /// Asks state at rest to free `bytes` in all.
+    fn reclaim(&self, bytes: usize) -> Result<()> {
+        let states: Vec<Arc<dyn Shrink>> = self.at_rest.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut freed = 0;
+        for state in states {
+            if freed >= bytes {
+                break;
+            }
+            freed += state.shrink(bytes - freed)?;
         }
+        Ok(())
     }
 
     fn try_take(&self, bytes: usize) -> bool {
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+        let taken = self.used.fetch_update(Relaxed, Relaxed, |used| {
             used.checked_add(bytes).filter(|&total| total <= self.limit)
         });
         if let Ok(before) = taken {
-            self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+            self.peak.fetch_max(before + bytes, Relaxed);
         }
         taken.is_ok()
     }
 }
 
-/// Bytes that one operator may hold; given back when dropped.
+impl Operator {
+    /// An empty reservation of this operator.
+    pub fn reservation(self: &Arc<Self>) -> Reservation {
+        Reservation {
+            operator: self.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Bytes that its reservations hold together.
+    pub fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// The most that they ever held at one time.
+    pub fn peak(&self) -> usize {
+        self.peak.load(Relaxed)
+    }
+
+    /// What it may hold at least.
+    pub fn guaranteed(&self) -> usize {
+        self.arbiter.limit / GUARANTEED_PART
+    }
+
+    /// How much more it may hold without holding more than it leaves to others.
+    pub fn fair_room(&self) -> usize {
+        let held = self.held();
+        let fair = self.arbiter.free().saturating_sub(held) / 2;
+        fair.max(self.guaranteed().saturating_sub(held))
+    }
+
+    fn add(&self, bytes: usize) {
+        let held = self.held.fetch_add(bytes, Relaxed) + bytes;
+        self.peak.fetch_max(held, Relaxed);
+    }
+}
+
+/// Bytes that an operator holds; given back when dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    arbiter: Arc<MemoryArbiter>,
-    owner: Arc<str>,
+    operator: Arc<Operator>,
     bytes: usize,
 }
 
@@ -68,14 +177,42 @@ impl Reservation {
         self.bytes
     }
 
-    /// Grows by `bytes` if the limit allows it.
+    pub fn operator(&self) -> &Arc<Operator> {
+        &self.operator
+    }
+
+    /// Grows by `bytes` if so much is free.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
-        let taken = self.arbiter.try_take(bytes);
-        self.bytes += if taken { bytes } else { 0 };
+        let taken = self.operator.arbiter.try_take(bytes);
+        if taken {
+            self.operator.add(bytes);
+            self.bytes += bytes;
+        }
         taken
     }
 
-    /// Grows by `bytes`.
+    /// Grows by `bytes` if the operator then holds no more than it leaves free, or no more than is guaranteed to it. For
+    /// the guaranteed part, state at rest is moved to disk if need be.
+    ///
+    /// # Errors
+    /// When state at rest cannot be written.
+    pub fn try_grow_fairly(&mut self, bytes: usize) -> Result<bool> {
+        let arbiter = self.operator.arbiter.clone();
+        let held = self.operator.held();
+        if held + 2 * bytes <= arbiter.free() && self.try_grow(bytes) {
+            return Ok(true);
+        }
+        if held + bytes > self.operator.guaranteed() {
+            return Ok(false);
+        }
+        if !self.try_grow(bytes) {
+            arbiter.reclaim(bytes)?;
+            return Ok(self.try_grow(bytes));
+        }
+        Ok(true)
+    }
+
+    /// Grows by `bytes`; state at rest is moved to disk if need be.
     ///
     /// # Errors
     /// `ResourcesExhausted`, naming the operator and the setting, when the limit does not allow it.
@@ -83,14 +220,18 @@ impl Reservation {
         if self.try_grow(bytes) {
             return Ok(());
         }
-        let mb = |b: usize| format!("{:.1} MB", b as f64 / 1e6);
+        let arbiter = self.operator.arbiter.clone();
+        arbiter.reclaim(bytes)?;
+        if self.try_grow(bytes) {
+            return Ok(());
+        }
         Err(Error::resources(format!(
             "{} needs {} more memory; it holds {}, all operators {} of the limit of {}",
-            self.owner,
-            mb(bytes),
-            mb(self.bytes),
-            mb(self.arbiter.used()),
-            mb(self.arbiter.limit)
+            self.operator.name,
+            format_bytes(bytes),
+            format_bytes(self.operator.held()),
+            format_bytes(arbiter.used()),
+            format_bytes(arbiter.limit)
         ))
         .with_hint("raise memory_limit (--memory), or lower threads"))
     }
@@ -106,13 +247,69 @@ impl Reservation {
 
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.arbiter.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.operator.arbiter.used.fetch_sub(bytes, Relaxed);
+        self.operator.held.fetch_sub(bytes, Relaxed);
         self.bytes -= bytes;
+    }
+
+    /// Takes over what `other` holds; both belong to the same operator.
+    pub fn absorb(&mut self, mut other: Reservation) {
+        debug_assert!(Arc::ptr_eq(&self.operator, &other.operator));
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.shrink(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct AtRest(Mutex<Reservation>);
+
+    impl Shrink for AtRest {
+        fn shrink(&self, bytes: usize) -> Result<usize> {
+            let mut reservation = self.0.lock();
+            let before = reservation.bytes();
+            reservation.shrink(bytes);
+            Ok(before - reservation.bytes())
+        }
+    }
+
+    #[test]
+    fn an_operator_leaves_as_much_as_it_holds() {
+        let arbiter = MemoryArbiter::new(3200);
+        let operator = arbiter.operator("first");
+        let (mut one, mut two) = (operator.reservation(), operator.reservation());
+        assert!(one.try_grow_fairly(1000).unwrap() && two.try_grow_fairly(600).unwrap());
+        assert!(!two.try_grow_fairly(1).unwrap(), "1600 held, 1600 free");
+        assert_eq!((operator.held(), operator.fair_room()), (1600, 0));
+        let mut other = arbiter.reservation("second");
+        assert!(other.try_grow_fairly(800).unwrap() && !other.try_grow_fairly(1).unwrap());
+        one.absorb(two);
+        drop(one);
+        assert_eq!((arbiter.used(), arbiter.peak()), (800, 2400));
+    }
+
+    #[test]
+    fn state_at_rest_makes_room() {
+        let arbiter = MemoryArbiter::new(3200);
+        let mut held = arbiter.reservation("at rest");
+        held.grow(3150).unwrap();
+        let state = Arc::new(AtRest(Mutex::new(held)));
+        let weak: Weak<AtRest> = Arc::downgrade(&state);
+        arbiter.register(weak);
+        let mut running = arbiter.reservation("running");
+        assert!(running.try_grow_fairly(100).unwrap(), "this much is guaranteed");
+        assert!(!running.try_grow_fairly(100).unwrap());
+        running.grow(3000).unwrap();
+        let error = running.grow(200).unwrap_err();
+        assert!(error.message().contains("running"), "{}", error.message());
+        drop(state);
+        running.grow(100).unwrap();
     }
 }

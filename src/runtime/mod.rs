@@ -6,9 +6,10 @@ mod metrics;
 mod spill;
 
 pub use cancel::CancelToken;
-pub use memory::{MemoryArbiter, Reservation};
+pub use memory::{MemoryArbiter, Operator, Reservation, Shrink};
 pub use metrics::{Counter, Metrics, OperatorMetrics};
 pub use spill::{BlockPlace, SpillFile, SpillManager, SpillReader, SpillRun, SpillWriter};
+pub use spill::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
 
 use crate::config::Config;
 use crate::error::Result;

@@ -10,6 +10,7 @@ pub mod hash;
 pub mod keys;
 pub mod memory;
 mod prefetch;
+pub mod row_hash;
 pub mod snappy;
 mod substring;
 pub mod views;

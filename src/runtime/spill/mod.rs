@@ -9,14 +9,19 @@
 //!
 //! The checksum covers the bytes; a flipped bit is an error when the block is read, never a wrong row.
 
+mod partition;
+
+pub use partition::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
+
 use super::metrics::Metrics;
 use crate::config::{Config, format_bytes};
 use crate::error::{Error, Result};
 use crate::types::DataType;
-use crate::vector::block::{Appender, Block, Layout};
+use crate::vector::block::{Appender, Block, Layout, Prepared};
 use crate::vector::{Batch, Column};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind as IoErrorKind;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -213,6 +218,8 @@ pub struct SpillWriter {
     appender: Appender,
     /// Rows not yet written.
     open: Block,
+    /// Bytes of rows at which a block is written.
+    block_bytes: usize,
     blocks: Vec<BlockPlace>,
     buffer: Vec<u8>,
 }
@@ -220,12 +227,18 @@ pub struct SpillWriter {
 impl SpillWriter {
     /// A writer that appends to `file`.
     pub fn new(file: Arc<SpillFile>, layout: Arc<Layout>) -> Result<Self> {
+        Self::with_block_bytes(file, layout, BLOCK_BYTES)
+    }
+
+    /// As [`SpillWriter::new`], with blocks of another size.
+    pub fn with_block_bytes(file: Arc<SpillFile>, layout: Arc<Layout>, block_bytes: usize) -> Result<Self> {
         let open = Block::with_capacity(&layout, 0, None);
         Ok(Self {
             file,
             appender: Appender::new(layout.clone()),
             open,
             layout,
+            block_bytes,
             blocks: vec![],
             buffer: vec![],
         })
@@ -235,13 +248,20 @@ impl SpillWriter {
     pub fn append(&mut self, batch: &Batch) -> Result<()> {
         let columns: Vec<Column> = (0..batch.width()).map(|i| batch.column(i)).collect::<Result<_>>()?;
         let prepared = self.appender.prepare(&columns, batch.len())?;
-        let mut start = 0;
-        while start < batch.len() {
-            let room = BLOCK_BYTES.saturating_sub(self.open.memory_size());
-            let rows = prepared.rows_within(start, room.max(BLOCK_BYTES / 4));
-            self.open.append(&self.layout, &prepared, start..start + rows)?;
-            start += rows;
-            if self.open.memory_size() >= BLOCK_BYTES {
+        self.append_prepared(&prepared, 0..batch.len())
+    }
+
+    /// Adds some rows of a batch that an appender of this layout has prepared.
+    fn append_prepared(&mut self, prepared: &Prepared, rows: Range<usize>) -> Result<()> {
+        let mut start = rows.start;
+        while start < rows.end {
+            let room = self.block_bytes.saturating_sub(self.open.memory_size());
+            let fit = prepared
+                .rows_within(start, room.max(self.block_bytes / 4))
+                .min(rows.end - start);
+            self.open.append(&self.layout, prepared, start..start + fit)?;
+            start += fit;
+            if self.open.memory_size() >= self.block_bytes {
                 self.flush()?;
             }
         }
