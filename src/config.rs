@@ -9,6 +9,8 @@ pub struct Config {
     pub threads: usize,
     /// Bytes that operators may hold.
     pub memory_limit: usize,
+    /// `None`: half of what operators share.
+    pub broadcast_limit: Option<usize>,
     /// Rows per batch.
     pub batch_size: usize,
     /// Folder for spill files; empty means the system's temporary folder.
@@ -35,6 +37,7 @@ impl Default for Config {
         Self {
             threads,
             memory_limit: default_memory_limit(),
+            broadcast_limit: None,
             batch_size: 8192,
             spill_dir: String::new(),
             max_spill: 1 << 40,
@@ -49,6 +52,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Bytes of a build side up to which a join is a broadcast join, when no hint says otherwise.
+    pub fn broadcast_limit(&self) -> usize {
+        self.broadcast_limit.unwrap_or(self.operator_memory() / 2)
+    }
+
     /// Bytes of `memory_limit` that operators share. A fifth is left to what none of them books: read and decode buffers,
     /// encoders, and what the allocator keeps between uses.
     pub fn operator_memory(&self) -> usize {
@@ -92,6 +100,15 @@ pub static SETTINGS: &[Setting] = &[
         doc: "worker threads; the default is one per core",
         get: |c| c.threads.to_string(),
         set: |c, v| number(v, 1, 1024).map(|n| c.threads = n),
+    },
+    Setting {
+        name: "broadcast_limit",
+        doc: "bytes of a join's smaller side up to which it is kept in memory as a whole; auto is half of the memory",
+        get: |c| c.broadcast_limit.map_or_else(|| "auto".into(), format_bytes),
+        set: |c, v| match v {
+            "auto" => Ok(c.broadcast_limit = None),
+            v => parse_bytes(v).map(|b| c.broadcast_limit = Some(b)),
+        },
     },
     Setting {
         name: "batch_size",

@@ -44,19 +44,33 @@ enum KeySet {
     },
     /// A blocked Bloom filter: 64-bit blocks, five bits per key (Putze, Sanders, Singler 2007).
     Bloom(Vec<u64>),
+    /// Too many keys to tell them apart: only the bounds say something.
+    All,
 }
 
 /// The side that fills the filter; sealing consumes it.
 #[derive(Debug)]
 pub struct FilterBuilder {
     shared: Arc<Shared>,
+    streamed: Option<Streamed>,
+}
+
+/// The keys of rows that were not kept until the filter is complete.
+#[derive(Debug)]
+struct Streamed {
+    bloom: Vec<u64>,
+    bounds: Option<(i64, i64)>,
+    keys: usize,
 }
 
 impl RuntimeFilter {
     /// An empty filter and the builder that will fill it.
     pub fn new() -> (Self, FilterBuilder) {
         let shared = Arc::new(Shared::default());
-        (Self { shared: shared.clone() }, FilterBuilder { shared })
+        (
+            Self { shared: shared.clone() },
+            FilterBuilder { shared, streamed: None },
+        )
     }
 
     /// The filter, once its build side was complete.
@@ -83,12 +97,66 @@ impl RuntimeFilter {
 }
 
 impl FilterBuilder {
-    /// Publishes the set of the values of `keys`, which must be the key column of every build row there is.
-    pub fn seal(self, keys: &ArrayRef) -> Result<()> {
-        if let Some(sealed) = Sealed::of(keys)? {
+    /// Adds the keys of rows that will not be there when the filter is sealed. `expected` is how many keys may come in all.
+    pub fn add(&mut self, keys: &ArrayRef, expected: usize) -> Result<()> {
+        let streamed = self.streamed.get_or_insert_with(|| Streamed {
+            bloom: vec![0; (expected.clamp(1 << 16, MAX_BLOOM_KEYS) / 4).next_power_of_two()],
+            bounds: None,
+            keys: 0,
+        });
+        streamed.add(keys)
+    }
+
+    /// Publishes the set of the values of `keys`, which must be the key column of every build row that was not added before.
+    pub fn seal(self, keys: &[ArrayRef]) -> Result<()> {
+        let sealed = match self.streamed {
+            None => Sealed::of(keys)?,
+            Some(mut streamed) => {
+                keys.iter().try_for_each(|k| streamed.add(k))?;
+                Some(streamed.seal())
+            }
+        };
+        if let Some(sealed) = sealed {
             let _ = self.shared.slot.set(sealed);
         }
         Ok(())
+    }
+}
+
+impl Streamed {
+    fn add(&mut self, keys: &ArrayRef) -> Result<()> {
+        let valid = |i: usize| keys.is_valid(i);
+        self.keys += keys.len() - keys.null_count();
+        if let Some(values) = integers(keys)? {
+            let present = values.iter().enumerate().filter(|(i, _)| valid(*i)).map(|(_, v)| *v);
+            self.bounds = present.fold(self.bounds, |bounds, v| {
+                let (lo, hi) = bounds.unwrap_or((v, v));
+                Some((lo.min(v), hi.max(v)))
+            });
+        }
+        match hashes(keys)? {
+            Some(hashes) => {
+                let mask = self.bloom.len() - 1;
+                for (_, hash) in hashes.into_iter().enumerate().filter(|(i, _)| valid(*i)) {
+                    self.bloom[(hash >> 32) as usize & mask] |= bloom_bits(hash);
+                }
+            }
+            None => self.keys = usize::MAX / 2,
+        }
+        Ok(())
+    }
+
+    fn seal(self) -> Sealed {
+        // With more than 16 keys per block of 64 bits, most of what it is asked for passes.
+        let set = match self.keys {
+            0 => KeySet::Empty,
+            keys if keys / 16 <= self.bloom.len() => KeySet::Bloom(self.bloom),
+            _ => KeySet::All,
+        };
+        Sealed {
+            set,
+            bounds: self.bounds,
+        }
     }
 }
 
@@ -98,19 +166,27 @@ const MAX_BITMAP_BITS: i128 = 1 << 28;
 const MAX_BLOOM_KEYS: usize = 1 << 24;
 
 impl Sealed {
-    fn of(keys: &ArrayRef) -> Result<Option<Self>> {
-        let rows = keys.len() - keys.null_count();
+    fn of(parts: &[ArrayRef]) -> Result<Option<Self>> {
+        let rows = parts.iter().map(|keys| keys.len() - keys.null_count()).sum::<usize>();
         if rows == 0 {
             return Ok(Some(Self {
                 set: KeySet::Empty,
                 bounds: None,
             }));
         }
-        let Some(values) = integers(keys)? else {
-            return Ok(Self::bloom(keys, rows)?.map(|set| Self { set, bounds: None }));
+        let mut values = vec![];
+        for keys in parts {
+            match integers(keys)? {
+                Some(integers) => values.push(integers),
+                None => return Ok(Self::bloom(parts, rows)?.map(|set| Self { set, bounds: None })),
+            }
+        }
+        let present = || {
+            values.iter().zip(parts).flat_map(|(values, keys)| {
+                let valid = values.iter().enumerate().filter(|(i, _)| keys.is_valid(*i));
+                valid.map(|(_, v)| *v)
+            })
         };
-        let valid = |i: usize| keys.is_valid(i);
-        let present = || values.iter().enumerate().filter(|(i, _)| valid(*i)).map(|(_, v)| *v);
         let (min, max) = present().fold((i64::MAX, i64::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
         let range = max as i128 - min as i128 + 1;
         let set = if range <= MAX_BITMAP_BITS && range <= rows as i128 * 256 + 65_536 {
@@ -121,7 +197,7 @@ impl Sealed {
             }
             Some(KeySet::Bitmap { min, bits })
         } else {
-            Self::bloom(keys, rows)?
+            Self::bloom(parts, rows)?
         };
         Ok(set.map(|set| Self {
             set,
@@ -129,15 +205,18 @@ impl Sealed {
         }))
     }
 
-    fn bloom(keys: &ArrayRef, rows: usize) -> Result<Option<KeySet>> {
-        let Some(hashes) = hashes(keys)?.filter(|_| rows <= MAX_BLOOM_KEYS) else {
+    fn bloom(parts: &[ArrayRef], rows: usize) -> Result<Option<KeySet>> {
+        if rows > MAX_BLOOM_KEYS {
             return Ok(None);
-        };
+        }
         let mut blocks = vec![0u64; (rows / 4).next_power_of_two().max(1)];
         let mask = blocks.len() - 1;
-        for (i, hash) in hashes.into_iter().enumerate() {
-            if keys.is_valid(i) {
-                blocks[(hash >> 32) as usize & mask] |= bloom_bits(hash);
+        for keys in parts {
+            let Some(hashes) = hashes(keys)? else { return Ok(None) };
+            for (i, hash) in hashes.into_iter().enumerate() {
+                if keys.is_valid(i) {
+                    blocks[(hash >> 32) as usize & mask] |= bloom_bits(hash);
+                }
             }
         }
         Ok(Some(KeySet::Bloom(blocks)))
@@ -198,6 +277,7 @@ impl Sealed {
     fn contains(&self, array: &ArrayRef) -> Result<Vec<bool>> {
         let mut hits = match &self.set {
             KeySet::Empty => vec![false; array.len()],
+            KeySet::All => vec![true; array.len()],
             KeySet::Bitmap { min, bits } => match integers(array)? {
                 None => vec![true; array.len()],
                 Some(values) => values
@@ -303,7 +383,7 @@ mod tests {
     fn sealed(keys: ArrayRef) -> RuntimeFilter {
         let (filter, builder) = RuntimeFilter::new();
         assert!(filter.get().is_none());
-        builder.seal(&keys).unwrap();
+        builder.seal(&[keys]).unwrap();
         filter
     }
 

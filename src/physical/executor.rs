@@ -17,18 +17,9 @@ pub fn run_pipelines(pipelines: Vec<Pipeline>, context: &QueryContext) -> Result
 fn run(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
     context.cancel.check()?;
     pipeline.source.start(context)?;
-    let stop = AtomicBool::new(false);
-    let work = || {
-        let result = Worker::new(pipeline, context).and_then(|worker| worker.run(pipeline, context, &stop));
-        result.inspect_err(|_| context.cancel.fail())
-    };
-    if context.threads() == 1 {
-        work()?;
-    } else {
-        std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..context.threads()).map(|_| scope.spawn(work)).collect();
-            first_cause(handles.into_iter().map(join_worker).collect())
-        })?;
+    if !pipeline.source.is_empty() {
+        pipeline.transforms.iter().try_for_each(|t| t.start(context))?;
+        run_workers(pipeline, context)?;
     }
     pipeline.sink.end_pipeline()?;
     if pipeline.finishes_sink {
@@ -36,6 +27,21 @@ fn run(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
     } else {
         Ok(())
     }
+}
+
+fn run_workers(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    let work = || {
+        let result = Worker::new(pipeline, context).and_then(|worker| worker.run(pipeline, context, &stop));
+        result.inspect_err(|_| context.cancel.fail())
+    };
+    if context.threads() == 1 {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..context.threads()).map(|_| scope.spawn(work)).collect();
+        first_cause(handles.into_iter().map(join_worker).collect())
+    })
 }
 
 /// One thread's local states.

@@ -58,6 +58,10 @@ impl Source for MeteredSource {
         result
     }
 
+    fn is_empty(&self) -> bool {
+        self.source.is_empty()
+    }
+
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
         let start = Instant::now();
         let reader = self.source.next_partition()?;

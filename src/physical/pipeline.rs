@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
     /// Called once when the pipeline starts, after all pipelines it depends on have finished.
     fn start(&self, context: &QueryContext) -> Result<()>;
 
+    /// Whether there is nothing to read, known after `start` without reading: no worker is started then.
+    fn is_empty(&self) -> bool {
+        false
+    }
+
     /// The next unit of work, or `None`. Called by all workers.
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>>;
 }
@@ -44,6 +49,11 @@ pub trait PartitionReader: Send {
 
 /// Turns batches into batches; shared by the workers, each with its own local state.
 pub trait Transform: Send + Sync {
+    /// Called once when a pipeline starts, before the workers; may use all of them through `context.parallel`.
+    fn start(&self, _context: &QueryContext) -> Result<()> {
+        Ok(())
+    }
+
     fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalTransform>>;
 }
 

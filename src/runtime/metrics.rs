@@ -42,6 +42,41 @@ pub struct OperatorMetrics {
     pub batches: Counter,
     /// Nanoseconds of all workers together, without the operators after it.
     pub nanoseconds: Counter,
+    /// The most bytes that it held at one time.
+    peak_memory: AtomicU64,
+    pub bytes_spilled: Counter,
+    pub runs_spilled: Counter,
+    /// How often a row went to disk at most.
+    passes: AtomicU64,
+}
+
+impl OperatorMetrics {
+    /// The operator held so many bytes at one time.
+    pub fn note_peak_memory(&self, bytes: usize) {
+        self.peak_memory.fetch_max(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn peak_memory(&self) -> u64 {
+        self.peak_memory.load(Ordering::Relaxed)
+    }
+
+    /// The operator wrote a run of so many bytes, or a part of one.
+    pub fn add_spilled_run(&self, bytes: u64) {
+        if bytes > 0 {
+            self.bytes_spilled.add(bytes);
+            self.runs_spilled.add(1);
+            self.note_passes(1);
+        }
+    }
+
+    /// Some rows went to disk so many times.
+    pub fn note_passes(&self, passes: u64) {
+        self.passes.fetch_max(passes, Ordering::Relaxed);
+    }
+
+    pub fn passes(&self) -> u64 {
+        self.passes.load(Ordering::Relaxed)
+    }
 }
 
 impl Metrics {

@@ -77,6 +77,17 @@ fn fixed_bits(t: &DataType) -> Option<u32> {
     })
 }
 
+/// Bytes that a key of these types takes about, hash included, without the characters of strings.
+pub fn key_bytes(types: &[DataType]) -> usize {
+    let of = |t: &DataType| match (fixed_bits(t), t) {
+        (Some(_), _) => 8,
+        (None, DataType::Decimal128(..)) => 16,
+        // Its id, and the interner's end, hash and slot of each distinct value.
+        (None, _) => 8 + 24,
+    };
+    8 + types.iter().map(of).sum::<usize>()
+}
+
 impl KeyEncoder {
     /// An encoder for columns of these SQL types. NULLs of columns that are not `nullable` are reported in
     /// `EncodedKeys::null_rows` but have no bit in the words. `fixed_hash` makes all hashes equal, for tests.

@@ -1,25 +1,43 @@
 //! Hash joins, and joins without keys.
 //!
 //! ```text
-//! build pipeline:  … ─▶ Build (sink): rows of the build side ─▶ JoinTable, shared by all workers
-//! probe pipeline:  … ─▶ Probe (transform): each row looks up its partners ─▶ pairs ─▶ …
-//! afterwards:      UnmatchedScan (source): build rows by whether they had a partner, for outer, semi, anti, mark on the build side
+//! build pipeline:  … ─▶ BuildSink: rows of the build side; what memory does not hold goes to disk, partition by partition
+//! probe pipeline:  … ─▶ Probe (transform): makes the JoinTable of the rows in memory when it starts; each row looks up its
+//!                       partners ─▶ pairs ─▶ …; rows of partitions that are on disk go to disk
+//! afterwards:      UnmatchedScan (source): build rows by whether they had a partner, for outer, semi, anti, mark on that side
+//!                  SpilledScan (source): joins the partitions on disk, one after the other
 //! ```
+//!
+//! The rows are cut by the hash of their keys into [`PARTITIONS`]. Partitions below [`Join::resident`] are in memory: all of
+//! them in a broadcast join, none in a partitioned join whose build side is far too large, some of them in between. The
+//! choice is the planner's, and is corrected while the build side comes in: when memory gets short, half of the partitions
+//! in memory go to disk; and those on disk come back when all of them fit after all.
 
 mod build;
+mod matcher;
 mod probe;
+mod rows;
+mod spilled;
 mod table;
 mod unmatched;
 
 pub use build::BuildSink;
 pub use probe::Probe;
+pub use spilled::SpilledScan;
 pub use table::JoinTable;
 pub use unmatched::UnmatchedScan;
 
+use crate::error::{Error, Result};
 use crate::expression::{ExpressionList, FilterBuilder, Predicate};
+use crate::runtime::{Operator, OperatorMetrics, PARTITIONS, QueryContext, Shrink, SpillRun, partition_of};
 use crate::types::DataType;
+use crate::vector::block::Layout;
+use crate::vector::row_hash::hash_rows;
+use crate::vector::{Batch, Column};
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
+use rows::BuildRows;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What comes out, told from the point of view of the side that probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +68,29 @@ impl JoinOutput {
             Self::BuildSemi | Self::BuildAnti | Self::BuildMark | Self::Pairs { build_outer: true, .. }
         )
     }
+
+    fn is_pairs(self) -> bool {
+        matches!(self, Self::Pairs { .. } | Self::ProbeSingle)
+    }
+
+    /// Whether it matters which probe rows had a partner.
+    fn keeps_probe_matches(self) -> bool {
+        use JoinOutput::*;
+        matches!(
+            self,
+            Pairs { probe_outer: true, .. } | ProbeSingle | ProbeSemi | ProbeAnti | ProbeMark
+        )
+    }
+
+    /// Whether probe rows can come out that have no partner.
+    fn emits_unmatched_probe_rows(self) -> bool {
+        self.keeps_probe_matches() && self != Self::ProbeSemi
+    }
+
+    /// Whether build rows can come out that have no partner.
+    fn emits_unmatched_build_rows(self) -> bool {
+        self.emits_build_rows() && self != Self::BuildSemi
+    }
 }
 
 /// A column of a join's output.
@@ -79,22 +120,186 @@ pub struct JoinSpec {
     pub columns: Vec<JoinColumn>,
     pub probe_types: Vec<DataType>,
     pub build_types: Vec<DataType>,
+    /// Partitions that the planner expects to fit into memory.
+    pub resident: u32,
+    /// Rows that the planner expects of the build side.
+    pub expected_rows: f64,
 }
 
-/// A join in the making: the spec, the table once it is built, and the runtime filters to fill.
+/// A join while it runs.
 pub struct Join {
     pub spec: JoinSpec,
-    pub table: OnceLock<Arc<JoinTable>>,
+    operator: Arc<Operator>,
+    metrics: Arc<OperatorMetrics>,
+    /// Partitions below this are in memory. Only goes down while the build side comes in.
+    resident: AtomicU32,
+    /// Build rows in all, on disk or not.
+    build_rows: AtomicU64,
+    /// Some build key is NULL, where that matters.
+    has_null_key: AtomicBool,
+    stage: Mutex<Stage>,
     /// Key position and builder; taken when the build side is complete.
-    pub filters: Mutex<Vec<(usize, FilterBuilder)>>,
+    filters: Mutex<Vec<(usize, FilterBuilder)>>,
+    spilled: Mutex<Spilled>,
+}
+
+/// Where the build rows in memory are.
+enum Stage {
+    Building,
+    AtRest(BuildRows),
+    Probing(Arc<JoinTable>),
+    /// All rows in memory have been probed.
+    Probed,
+}
+
+/// The rows on disk, per partition.
+#[derive(Default)]
+struct Spilled {
+    build: Vec<Vec<SpillRun>>,
+    probe: Vec<Vec<SpillRun>>,
 }
 
 impl Join {
-    pub fn new(spec: JoinSpec, filters: Vec<(usize, FilterBuilder)>) -> Arc<Self> {
+    /// A join that has not begun. `filters` are the runtime filters to fill, with the position of their key.
+    pub fn new(
+        spec: JoinSpec,
+        filters: Vec<(usize, FilterBuilder)>,
+        metrics: Arc<OperatorMetrics>,
+        context: &QueryContext,
+    ) -> Arc<Self> {
+        let resident = match context.config.debug_force_spill {
+            true => spec.resident.min(PARTITIONS as u32 / 2),
+            false => spec.resident,
+        };
         Arc::new(Self {
+            resident: AtomicU32::new(resident),
             spec,
-            table: OnceLock::new(),
+            operator: context.memory.operator("hash join"),
+            metrics,
+            build_rows: AtomicU64::new(0),
+            has_null_key: AtomicBool::new(false),
+            stage: Mutex::new(Stage::Building),
             filters: Mutex::new(filters),
+            spilled: Mutex::default(),
         })
+    }
+
+    fn resident(&self) -> u32 {
+        self.resident.load(Relaxed)
+    }
+
+    fn all_resident(&self) -> bool {
+        self.resident() == PARTITIONS as u32
+    }
+
+    /// Sends half of the partitions that are in memory to disk, unless another worker has done so since `seen`.
+    fn lower_resident(&self, seen: u32) {
+        let _ = self.resident.compare_exchange(seen, seen / 2, Relaxed, Relaxed);
+    }
+
+    /// The partition of each row by its keys.
+    fn partitions(&self, keys: &[Column], rows: usize, level: u32, context: &QueryContext) -> Result<Vec<u32>> {
+        let mut hashes = hash_rows(keys, rows, context.fixed_hash())?;
+        Ok(hashes.drain(..).map(|hash| partition_of(hash, level)).collect())
+    }
+
+    /// The table of the build rows in memory; made when first asked for.
+    fn start_probing(&self, context: &QueryContext) -> Result<Arc<JoinTable>> {
+        let mut stage = self.stage.lock();
+        match std::mem::replace(&mut *stage, Stage::Probed) {
+            Stage::AtRest(rows) => {
+                let table = Arc::new(rows.into_table(&self.spec, context)?);
+                *stage = Stage::Probing(table.clone());
+                Ok(table)
+            }
+            Stage::Probing(table) => {
+                *stage = Stage::Probing(table.clone());
+                Ok(table)
+            }
+            _ => Err(Error::internal("a join is built before it is probed, and probed once")),
+        }
+    }
+
+    /// The table, while rows are probed.
+    fn table(&self) -> Option<Arc<JoinTable>> {
+        match &*self.stage.lock() {
+            Stage::Probing(table) => Some(table.clone()),
+            _ => None,
+        }
+    }
+
+    /// All rows in memory have been probed: lets go of the table.
+    fn end_probing(&self) {
+        *self.stage.lock() = Stage::Probed;
+        self.metrics.note_peak_memory(self.operator.peak());
+    }
+
+    fn has_build_rows(&self) -> bool {
+        self.build_rows.load(Relaxed) > 0
+    }
+
+    fn has_null_key(&self) -> bool {
+        self.has_null_key.load(Relaxed)
+    }
+
+    fn build_layout(&self) -> Result<Arc<Layout>> {
+        Layout::new(&self.spec.build_types)
+    }
+
+    fn probe_layout(&self) -> Result<Arc<Layout>> {
+        Layout::new(&self.spec.probe_types)
+    }
+
+    /// Counts build rows before any of them goes to disk.
+    fn note_build_rows(&self, batch: &Batch) -> Result<()> {
+        self.build_rows.fetch_add(batch.len() as u64, Relaxed);
+        if self.spec.null_aware && !self.has_null_key.load(Relaxed) {
+            for column in self.spec.build_keys.evaluate(batch)? {
+                if column.to_array()?.logical_nulls().is_some_and(|n| n.null_count() > 0) {
+                    self.has_null_key.store(true, Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the keys of build rows that leave memory to the runtime filters, which have all keys that way.
+    fn add_to_filters(&self, keys: &[Column], rows: &[u32]) -> Result<()> {
+        for (position, filter) in self.filters.lock().iter_mut() {
+            let leaving = keys[*position].gather(rows)?.to_array()?;
+            filter.add(&leaving, self.spec.expected_rows as usize)?;
+        }
+        Ok(())
+    }
+
+    /// Adds runs to the rows on disk; `of` chooses the side.
+    fn add_spilled(&self, of: impl FnOnce(&mut Spilled) -> &mut Vec<Vec<SpillRun>>, runs: Vec<SpillRun>) {
+        let mut spilled = self.spilled.lock();
+        let side = of(&mut spilled);
+        side.resize_with(PARTITIONS, Vec::new);
+        let runs = side.iter_mut().zip(runs).filter(|(_, run)| run.rows() > 0);
+        runs.for_each(|(all, run)| {
+            self.metrics.add_spilled_run(run.bytes());
+            all.push(run);
+        });
+    }
+}
+
+impl Shrink for Join {
+    fn shrink(&self, bytes: usize) -> Result<usize> {
+        // A worker that holds the lock is using the rows.
+        let Some(mut stage) = self.stage.try_lock() else {
+            return Ok(0);
+        };
+        let Stage::AtRest(rows) = &mut *stage else { return Ok(0) };
+        let before = rows.reserved();
+        while before - rows.reserved() < bytes && self.resident() > 0 {
+            self.lower_resident(self.resident());
+            rows.split_held(self)?;
+            rows.fit_reservation();
+        }
+        let freed = before - rows.reserved();
+        rows.seal_spilled(self)?;
+        Ok(freed)
     }
 }

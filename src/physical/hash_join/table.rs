@@ -4,6 +4,7 @@ use super::JoinSpec;
 use crate::error::{Error, Result};
 use crate::runtime::{QueryContext, Reservation};
 use crate::vector::keys::{EncodedKeys, KeyEncoder};
+use crate::vector::memory::live_bytes;
 use crate::vector::{Column, prefetch};
 use arrow::array::ArrayRef;
 use parking_lot::Mutex;
@@ -25,11 +26,9 @@ pub struct JoinTable {
     keys: Vec<u64>,
     directory: Directory,
     next: Vec<AtomicU32>,
-    /// Some key is NULL (and not null-safe).
-    pub has_null_key: bool,
     /// Which rows had a partner; empty unless the join asks for it.
     pub matched: Vec<AtomicBool>,
-    _reservation: Mutex<Reservation>,
+    reservation: Mutex<Reservation>,
 }
 
 enum Directory {
@@ -57,7 +56,7 @@ impl JoinTable {
         keys: Vec<Column>,
         rows: usize,
         context: &QueryContext,
-        mut reservation: Reservation,
+        reservation: Reservation,
     ) -> Result<Self> {
         if rows >= u32::MAX as usize {
             return Err(Error::resources(format!(
@@ -73,7 +72,7 @@ impl JoinTable {
         if spec.key_types.is_empty() {
             let next = vec![];
             let directory = Directory::All;
-            let _reservation = Mutex::new(reservation);
+            let reservation = Mutex::new(reservation);
             return Ok(Self {
                 columns,
                 rows,
@@ -81,12 +80,10 @@ impl JoinTable {
                 keys: vec![],
                 directory,
                 next,
-                has_null_key: false,
                 matched,
-                _reservation,
+                reservation,
             });
         }
-        reservation.grow(rows * (8 * encoder.stride() + 8 + 4 + 12))?;
         let encoded = encoder.encode(&keys, rows)?;
         let excluded = excluded_rows(&encoded, &keys, &spec.null_safe)?;
         let next: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
@@ -102,7 +99,6 @@ impl JoinTable {
                 }
             }
         };
-        let has_null_key = excluded.contains(&true);
         let mut table = Self {
             columns,
             rows,
@@ -110,9 +106,8 @@ impl JoinTable {
             keys: encoded.words,
             directory,
             next,
-            has_null_key,
             matched,
-            _reservation: Mutex::new(reservation),
+            reservation: Mutex::new(reservation),
         };
         let tasks = rows.div_ceil(INSERT_CHUNK);
         context.parallel(tasks, &|task| {
@@ -123,7 +118,19 @@ impl JoinTable {
         if let Directory::Direct { .. } = table.directory {
             table.keys = vec![];
         }
+        let bytes = table.memory_size();
+        table.reservation.lock().resize(bytes)?;
         Ok(table)
+    }
+
+    fn memory_size(&self) -> usize {
+        let rows: usize = self.columns.iter().map(|c| live_bytes(c.as_ref())).sum();
+        let directory = match &self.directory {
+            Directory::All => 0,
+            Directory::Direct { heads, .. } => heads.len() * 4,
+            Directory::Hashed { heads } => heads.len() * 8,
+        };
+        rows + self.keys.len() * 8 + self.next.len() * 4 + self.matched.len() + directory + self.encoder.memory_size()
     }
 
     fn insert(&self, rows: std::ops::Range<usize>, hashes: &[u64], excluded: &[bool]) {

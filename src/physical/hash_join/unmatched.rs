@@ -1,20 +1,22 @@
 //! Build rows, after the probing: those with or without partner.
 
-use super::{Join, JoinColumn, JoinOutput};
-use crate::error::{Error, Result};
+use super::table::JoinTable;
+use super::{Join, JoinColumn, JoinOutput, JoinSpec};
+use crate::error::Result;
 use crate::physical::pipeline::{PartitionReader, Source};
 use crate::runtime::QueryContext;
 use crate::types::{DataType, ScalarValue};
 use crate::vector::{Batch, Column};
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::take;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Rows of a partition.
 const CHUNK: usize = 1 << 16;
 
-/// Gives build rows by whether they had a partner.
+/// Gives the build rows that were in memory by whether they had a partner.
 pub struct UnmatchedScan {
     join: Arc<Join>,
     next: AtomicUsize,
@@ -37,30 +39,34 @@ impl Source for UnmatchedScan {
         Ok(())
     }
 
+    fn is_empty(&self) -> bool {
+        self.join.table().is_none_or(|t| t.rows == 0)
+    }
+
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
-        let rows = self.join.table.get().map_or(0, |t| t.rows);
+        let Some(table) = self.join.table() else {
+            return Ok(None);
+        };
         let ordinal = self.next.fetch_add(1, Relaxed);
         let start = ordinal * CHUNK;
-        if start >= rows {
+        if start >= table.rows {
             return Ok(None);
         }
-        let end = (start + CHUNK).min(rows);
-        let batch_rows = self.batch_rows.load(Relaxed);
         Ok(Some(Box::new(UnmatchedReader {
             join: self.join.clone(),
             ordinal,
-            at: start,
-            end,
-            batch_rows,
+            left: start..(start + CHUNK).min(table.rows),
+            table,
+            batch_rows: self.batch_rows.load(Relaxed),
         })))
     }
 }
 
 struct UnmatchedReader {
     join: Arc<Join>,
+    table: Arc<JoinTable>,
     ordinal: usize,
-    at: usize,
-    end: usize,
+    left: Range<usize>,
     batch_rows: usize,
 }
 
@@ -70,40 +76,40 @@ impl PartitionReader for UnmatchedReader {
     }
 
     fn next(&mut self) -> Result<Option<Batch>> {
-        if self.at >= self.end {
-            return Ok(None);
-        }
-        let rows = self.at..(self.at + self.batch_rows).min(self.end);
-        self.at = rows.end;
-        let spec = &self.join.spec;
-        let table = self
-            .join
-            .table
-            .get()
-            .ok_or_else(|| Error::internal("a join is built before its rows are read"))?;
-        let has_partner = |row: usize| table.matched.get(row).is_some_and(|m| m.load(Relaxed));
-        let wanted: Vec<u32> = match spec.output {
-            JoinOutput::BuildMark => rows.map(|r| r as u32).collect(),
-            JoinOutput::BuildSemi => rows.filter(|&r| has_partner(r)).map(|r| r as u32).collect(),
-            _ => rows.filter(|&r| !has_partner(r)).map(|r| r as u32).collect(),
-        };
-        let count = wanted.len();
-        let marks: ArrayRef = Arc::new(
-            wanted
-                .iter()
-                .map(|&r| Some(has_partner(r as usize)))
-                .collect::<BooleanArray>(),
-        );
-        let wanted = UInt32Array::from(wanted);
-        let columns = spec.columns.iter().map(|column| match column {
-            JoinColumn::Build(i) => Ok(Column::Array(take(&table.columns[*i], &wanted, None)?)),
-            JoinColumn::Probe(i) => Column::constant(
-                &ScalarValue::Null,
-                spec.probe_types.get(*i).unwrap_or(&DataType::Null),
-                count,
-            ),
-            JoinColumn::Mark => Ok(Column::Array(marks.clone())),
-        });
-        Ok(Some(Batch::new(columns.collect::<Result<_>>()?, count)))
+        next_build_rows(&self.join.spec, &self.table, &mut self.left, self.batch_rows)
     }
+}
+
+/// The output of the next `most` build rows of `left`; `None` when none is left.
+pub(super) fn next_build_rows(
+    spec: &JoinSpec,
+    table: &JoinTable,
+    left: &mut Range<usize>,
+    most: usize,
+) -> Result<Option<Batch>> {
+    if left.start >= left.end {
+        return Ok(None);
+    }
+    let rows = left.start..(left.start + most).min(left.end);
+    left.start = rows.end;
+    let has_partner = |row: usize| table.matched.get(row).is_some_and(|m| m.load(Relaxed));
+    let wanted: Vec<u32> = match spec.output {
+        JoinOutput::BuildMark => rows.map(|r| r as u32).collect(),
+        JoinOutput::BuildSemi => rows.filter(|&r| has_partner(r)).map(|r| r as u32).collect(),
+        _ => rows.filter(|&r| !has_partner(r)).map(|r| r as u32).collect(),
+    };
+    let count = wanted.len();
+    let marks = wanted.iter().map(|&r| Some(has_partner(r as usize)));
+    let marks: ArrayRef = Arc::new(marks.collect::<BooleanArray>());
+    let wanted = UInt32Array::from(wanted);
+    let columns = spec.columns.iter().map(|column| match column {
+        JoinColumn::Build(i) => Ok(Column::Array(take(&table.columns[*i], &wanted, None)?)),
+        JoinColumn::Probe(i) => Column::constant(
+            &ScalarValue::Null,
+            spec.probe_types.get(*i).unwrap_or(&DataType::Null),
+            count,
+        ),
+        JoinColumn::Mark => Ok(Column::Array(marks.clone())),
+    });
+    Ok(Some(Batch::new(columns.collect::<Result<_>>()?, count)))
 }

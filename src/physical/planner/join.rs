@@ -1,10 +1,16 @@
 //! Joins: which side builds, which columns come out, which runtime filters the build side gives.
 
 use super::{Planner, Required, Stream};
+use crate::config::format_bytes;
 use crate::error::Result;
 use crate::expression::{ExpressionList, Predicate, RuntimeFilter};
+use crate::logical::statistics::Estimate;
 use crate::logical::{self, Expr, JoinHint, JoinKey, JoinKind};
-use crate::physical::hash_join::{BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, UnmatchedScan};
+use crate::physical::hash_join::{
+    BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, SpilledScan, UnmatchedScan,
+};
+use crate::physical::pipeline::Source;
+use crate::runtime::PARTITIONS;
 use crate::types::{ColumnId, DataType, Schema};
 use std::sync::Arc;
 
@@ -14,13 +20,7 @@ impl Planner<'_> {
         let built = self
             .estimator
             .estimate(if build_left { &node.left } else { &node.right });
-        self.note(|| {
-            let side = if build_left { "left" } else { "right" };
-            format!(
-                "build {side}, broadcast: ~{:.0} rows of {:.0} bytes",
-                built.rows, built.row_bytes
-            )
-        });
+        let resident = self.resident_partitions(node, &built, build_left);
         let (on, filter) = keys_and_filter(node, build_left);
         let (probe_plan, build_plan) = if build_left {
             (&node.right, &node.left)
@@ -80,22 +80,55 @@ impl Planner<'_> {
             columns,
             probe_types: types(&probe.schema),
             build_types: types(&build.schema),
+            resident,
+            expected_rows: built.rows,
         };
-        let join = Join::new(spec, builders);
+        let metrics = self.meter().map_or_else(Arc::default, |m| m.work.clone());
+        let join = Join::new(spec, builders, metrics, self.context);
         self.finish(build, Arc::new(BuildSink::new(join.clone())));
         self.pipelines.extend(probe_pipelines);
         probe.push("Probe", Arc::new(Probe::new(join.clone())), schema.clone());
         probe.ordered = false;
-        if output.emits_build_rows() {
+        let mut also = |name: &str, source: Arc<dyn Source>| {
             probe
                 .branches
-                .extend(Stream::new("Unmatched", Arc::new(UnmatchedScan::new(join)), schema).branches);
+                .extend(Stream::new(name, source, schema.clone()).branches);
+        };
+        if output.emits_build_rows() {
+            also("Unmatched", Arc::new(UnmatchedScan::new(join.clone())));
         }
+        also("Spilled", Arc::new(SpilledScan::new(join)));
         Ok(probe)
     }
 }
 
 impl Planner<'_> {
+    /// How many partitions of the build side are expected to fit into memory: all of them make a broadcast join.
+    fn resident_partitions(&mut self, node: &logical::Join, built: &Estimate, build_left: bool) -> u32 {
+        let limit = self.context.config.broadcast_limit();
+        let bytes = built.build_bytes();
+        let all = PARTITIONS as u32;
+        let (resident, why) = match &node.hint {
+            Some(JoinHint::BroadcastLeft | JoinHint::BroadcastRight) => (all, "by hint".into()),
+            Some(JoinHint::Partitioned) => (0, "by hint".into()),
+            None if bytes <= limit as f64 => (all, format!("within broadcast_limit {}", format_bytes(limit))),
+            None => {
+                let fit = (all as f64 * limit as f64 / bytes) as u32;
+                (
+                    fit.min(all - 1),
+                    format!("above broadcast_limit {}", format_bytes(limit)),
+                )
+            }
+        };
+        self.note(|| {
+            let side = if build_left { "left" } else { "right" };
+            let strategy = if resident == all { "broadcast" } else { "partitioned" };
+            let (rows, bytes) = (built.rows, format_bytes(bytes as usize));
+            format!("build {side}, {strategy}: ~{rows:.0} rows, {bytes}, {why}")
+        });
+        resident
+    }
+
     /// Whether the left side is the one kept in memory: when it is clearly smaller, or a hint says so.
     fn builds_left(&mut self, node: &logical::Join) -> bool {
         match (&node.hint, &node.kind) {

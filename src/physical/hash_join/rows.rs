@@ -1,0 +1,238 @@
+//! Build rows before they are a table: in memory as batches, on disk by partition.
+
+use super::{Join, JoinSpec, JoinTable};
+use crate::error::Result;
+use crate::runtime::{PARTITIONS, PartitionWriter, QueryContext, Reservation, block_bytes};
+use crate::vector::keys::key_bytes;
+use crate::vector::memory::detach;
+use crate::vector::{Batch, Column};
+use arrow::array::{Array, ArrayRef, new_empty_array};
+use arrow::compute::concat;
+use parking_lot::Mutex;
+
+/// Bytes per row of `next`, the heads and whether a row had a partner, beside the row and its key.
+const DIRECTORY_BYTES: usize = 4 + 16 + 8 + 1;
+/// A spilling worker may take this part of the memory for blocks that are not yet written.
+const WRITER_PART: usize = 16;
+
+/// Build rows of one worker, later of all of them.
+pub(super) struct BuildRows {
+    context: QueryContext,
+    batches: Vec<Batch>,
+    rows: usize,
+    bytes: usize,
+    reservation: Reservation,
+    /// The partitions below this are in memory; follows [`Join::resident`].
+    resident: u32,
+    writer: Option<(PartitionWriter, Reservation)>,
+}
+
+impl BuildRows {
+    pub fn new(join: &Join, context: &QueryContext) -> Self {
+        Self {
+            context: context.clone(),
+            batches: vec![],
+            rows: 0,
+            bytes: 0,
+            reservation: join.operator.reservation(),
+            resident: join.resident(),
+            writer: None,
+        }
+    }
+
+    pub fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    pub fn reserved(&self) -> usize {
+        self.reservation.bytes()
+    }
+
+    /// Keeps a batch, in memory or on disk.
+    pub fn keep(&mut self, batch: Batch, join: &Join) -> Result<()> {
+        let mut batch = plain(&batch)?;
+        if join.resident() < PARTITIONS as u32 {
+            self.split_held(join)?;
+            batch = self.split(batch, join)?;
+        }
+        let mut bytes = table_bytes(&batch, &join.spec)?;
+        while !self.reservation.try_grow_fairly(bytes)? && !batch.is_empty() {
+            join.lower_resident(self.resident);
+            self.split_held(join)?;
+            self.fit_reservation();
+            batch = self.split(batch, join)?;
+            bytes = table_bytes(&batch, &join.spec)?;
+        }
+        if !batch.is_empty() {
+            self.bytes += bytes;
+            self.rows += batch.len();
+            self.batches.push(batch);
+        }
+        Ok(())
+    }
+
+    /// Follows the join's choice of partitions: rows of others go to disk.
+    pub fn split_held(&mut self, join: &Join) -> Result<()> {
+        let resident = join.resident();
+        if resident == self.resident {
+            return Ok(());
+        }
+        self.resident = resident;
+        (self.rows, self.bytes) = (0, 0);
+        for batch in std::mem::take(&mut self.batches) {
+            let kept = self.split(batch, join)?;
+            if !kept.is_empty() {
+                self.rows += kept.len();
+                self.bytes += table_bytes(&kept, &join.spec)?;
+                self.batches.push(kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the rows whose partition is on disk; gives the others.
+    fn split(&mut self, batch: Batch, join: &Join) -> Result<Batch> {
+        if batch.is_empty() {
+            return Ok(batch);
+        }
+        let keys = join.spec.build_keys.evaluate(&batch)?;
+        let partitions = join.partitions(&keys, batch.len(), 0, &self.context)?;
+        let resident = self.resident;
+        let (kept, gone): (Vec<u32>, Vec<u32>) =
+            (0..batch.len() as u32).partition(|&row| partitions[row as usize] < resident);
+        if gone.is_empty() {
+            return Ok(batch);
+        }
+        join.add_to_filters(&keys, &gone)?;
+        let gone_partitions: Vec<u32> = gone.iter().map(|&row| partitions[row as usize]).collect();
+        let leaving = batch.clone().select(gone);
+        self.writer(join)?.append(&leaving, &gone_partitions)?;
+        batch.select(kept).compact().map(Batch::detach)
+    }
+
+    fn writer(&mut self, join: &Join) -> Result<&mut PartitionWriter> {
+        if self.writer.is_none() {
+            // The rows that will leave make room for the blocks on their way.
+            let room = writer_bytes(&self.context);
+            if self.context.memory.free() < room {
+                self.reservation.shrink(room);
+            }
+            self.writer = Some(partition_writer(join, &join.build_layout()?, &self.context)?);
+        }
+        match &mut self.writer {
+            Some((writer, _)) => Ok(writer),
+            None => Err(crate::Error::internal("a spill without a writer")),
+        }
+    }
+
+    /// Gives back what the rows in memory no longer need.
+    pub fn fit_reservation(&mut self) {
+        let spare = self.reservation.bytes().saturating_sub(self.bytes);
+        self.reservation.shrink(spare);
+    }
+
+    /// Ends the files: the rows on disk are the join's then.
+    pub fn seal_spilled(&mut self, join: &Join) -> Result<()> {
+        if let Some((writer, _reservation)) = self.writer.take() {
+            join.add_spilled(|s| &mut s.build, writer.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Adds another worker's rows.
+    pub fn absorb(&mut self, other: Self) {
+        self.batches.extend(other.batches);
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.reservation.absorb(other.reservation);
+    }
+
+    /// Adds rows that were on disk, as long as there are few enough of them to stay below `most` bytes; the first batch is
+    /// always added. Gives the batch back that is not.
+    pub fn push_below(&mut self, batch: Batch, most: usize, join: &Join) -> Result<Option<Batch>> {
+        let bytes = table_bytes(&batch, &join.spec)?;
+        if self.rows == 0 {
+            self.reservation.grow(bytes)?;
+        } else if self.bytes + bytes > most || !self.reservation.try_grow(bytes) {
+            return Ok(Some(batch));
+        }
+        self.rows += batch.len();
+        self.bytes += bytes;
+        self.batches.push(batch);
+        Ok(None)
+    }
+
+    /// Makes the rows contiguous and indexes them.
+    pub fn into_table(mut self, spec: &JoinSpec, context: &QueryContext) -> Result<JoinTable> {
+        self.fit_reservation();
+        let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(self.batches.len()); spec.build_types.len()];
+        for batch in self.batches {
+            for (i, column) in parts.iter_mut().enumerate() {
+                column.push(batch.column(i)?.to_array()?);
+            }
+        }
+        let parts: Vec<Mutex<Vec<ArrayRef>>> = parts.into_iter().map(Mutex::new).collect();
+        let joined: Vec<Mutex<Option<ArrayRef>>> = parts.iter().map(|_| Mutex::new(None)).collect();
+        context.parallel(parts.len(), &|i| {
+            let arrays = std::mem::take(&mut *parts[i].lock());
+            let refs: Vec<&dyn Array> = arrays.iter().map(|a| a.as_ref()).collect();
+            *joined[i].lock() = Some(match refs.as_slice() {
+                [] => new_empty_array(&spec.build_types[i]),
+                [_] => arrays[0].clone(),
+                refs => concat(refs)?,
+            });
+            Ok(())
+        })?;
+        let columns: Vec<ArrayRef> = joined.into_iter().filter_map(|c| c.into_inner()).collect();
+        let keys: Vec<Column> = match self.rows {
+            0 => spec
+                .key_types
+                .iter()
+                .map(|t| Column::Array(new_empty_array(t)))
+                .collect(),
+            rows => spec.build_keys.evaluate(&Batch::from_arrays(columns.clone(), rows))?,
+        };
+        JoinTable::new(spec, columns, keys, self.rows, context, self.reservation)
+    }
+}
+
+/// The rows as plain arrays that hold on to nothing else: what a table's columns are made of.
+fn plain(batch: &Batch) -> Result<Batch> {
+    let arrays = (0..batch.width()).map(|i| Ok(detach(batch.column(i)?.to_array()?)));
+    Ok(Batch::from_arrays(arrays.collect::<Result<_>>()?, batch.len()))
+}
+
+/// Bytes that a batch's rows take in a table.
+pub(super) fn table_bytes(batch: &Batch, spec: &JoinSpec) -> Result<usize> {
+    let keys: usize = match spec.key_types.iter().any(|t| t.is_nested() || t.is_string()) {
+        true => {
+            let keys = spec.build_keys.evaluate(batch)?;
+            keys.iter().map(Column::memory_size).sum::<usize>() + batch.len() * key_bytes(&spec.key_types)
+        }
+        false => batch.len() * key_bytes(&spec.key_types),
+    };
+    Ok(batch.memory_size() + keys + batch.len() * DIRECTORY_BYTES)
+}
+
+/// Bytes that the open blocks of a worker's partitions may take.
+fn writer_bytes(context: &QueryContext) -> usize {
+    let most = context.memory.limit() / WRITER_PART;
+    most.min(context.memory.free() / 4).max(most / 8) / context.threads()
+}
+
+/// A writer of a join's partitions, and the memory of its open blocks.
+pub(super) fn partition_writer(
+    join: &Join,
+    layout: &std::sync::Arc<crate::vector::block::Layout>,
+    context: &QueryContext,
+) -> Result<(PartitionWriter, Reservation)> {
+    let bytes = writer_bytes(context);
+    let mut reservation = join.operator.reservation();
+    reservation.grow(bytes)?;
+    let block = match context.config.debug_force_spill {
+        true => 64,
+        false => block_bytes(bytes),
+    };
+    let writer = PartitionWriter::new(&context.spill, layout, PARTITIONS, block)?;
+    Ok((writer, reservation))
+}
