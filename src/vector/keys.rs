@@ -198,6 +198,16 @@ impl KeyEncoder {
             .collect()
     }
 
+    /// Forgets all strings and nested values, and gives their memory back. Words encoded before are void.
+    pub fn forget_values(&mut self) -> Result<()> {
+        for column in &mut self.columns {
+            if let Coding::Interned(interner) = &mut column.coding {
+                **interner = Interner::new(&column.data_type)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes held by the interners.
     pub fn memory_size(&self) -> usize {
         self.columns
@@ -672,7 +682,8 @@ impl Interner {
     }
 
     fn memory_size(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * 8 + self.hashes.capacity() * 8 + self.table.capacity() * 5
+        let cache = self.dictionary.as_ref().map_or(0, |(_, ids)| ids.capacity() * 4);
+        self.bytes.capacity() + (self.ends.capacity() + self.hashes.capacity()) * 8 + self.table.allocation_size() + cache
     }
 }
 

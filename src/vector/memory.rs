@@ -1,6 +1,7 @@
 //! What rows really take, and letting go of buffers of which they use little.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use crate::error::Result;
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
 use arrow::datatypes::DataType;
 use std::sync::Arc;
 
@@ -45,6 +46,34 @@ pub fn detach(array: ArrayRef) -> ArrayRef {
         }
         _ => array,
     }
+}
+
+/// The same values in buffers that hold nothing else, for an array that `take` made: it copies values but shares the
+/// buffers of strings, also of those inside arrays, maps and rows.
+pub fn compact(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            let values = compact(list.values())?;
+            Arc::new(ListArray::try_new(item.clone(), list.offsets().clone(), values, list.nulls().cloned())?)
+        }
+        DataType::Map(entries, sorted) => {
+            let map = array.as_map();
+            let pairs = compact_rows(map.entries())?;
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, *sorted)?)
+        }
+        DataType::Struct(_) => Arc::new(compact_rows(array.as_struct())?),
+        _ => array.clone(),
+    })
+}
+
+fn compact_rows(rows: &StructArray) -> Result<StructArray> {
+    let columns = rows.columns().iter().map(compact).collect::<Result<_>>()?;
+    let (fields, nulls) = (rows.fields().clone(), rows.nulls().cloned());
+    Ok(StructArray::try_new_with_length(fields, columns, nulls, rows.len())?)
 }
 
 #[cfg(test)]

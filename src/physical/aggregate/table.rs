@@ -21,6 +21,8 @@ pub struct GroupTable {
 }
 
 const INITIAL_SLOTS: usize = 1 << 10;
+/// Bytes of learned strings that stay when the groups go.
+const WORTH_KEEPING: usize = 1 << 20;
 
 impl GroupTable {
     /// A table for keys of these types.
@@ -125,16 +127,34 @@ impl GroupTable {
         self.encoder.decode(&self.keys)
     }
 
-    /// Forgets all groups, keeps what the encoder learned and the memory.
-    pub fn clear(&mut self) {
+    /// Forgets all groups, keeps the memory, and what the encoder learned unless that is much: keys that come once would
+    /// be kept for ever.
+    pub fn clear(&mut self) -> Result<()> {
         self.slots.fill(0);
         self.keys.clear();
         self.hashes.clear();
+        if self.encoder.memory_size() > WORTH_KEEPING {
+            self.encoder.forget_values()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all groups and gives the memory back.
+    pub fn reset(&mut self) -> Result<()> {
+        self.slots = vec![0; INITIAL_SLOTS];
+        self.keys = vec![];
+        self.hashes = vec![];
+        self.encoder.forget_values()
     }
 
     /// Bytes allocated.
     pub fn memory_size(&self) -> usize {
-        (self.slots.capacity() + self.keys.capacity() + self.hashes.capacity()) * 8 + self.encoder.memory_size()
+        (self.slots.capacity() + self.hashes.capacity()) * 8 + self.key_bytes()
+    }
+
+    /// Of these, the bytes of the keys: what `key_columns` copies.
+    pub fn key_bytes(&self) -> usize {
+        self.keys.capacity() * 8 + self.encoder.memory_size()
     }
 }
 
