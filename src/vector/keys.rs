@@ -683,7 +683,10 @@ impl Interner {
 
     fn memory_size(&self) -> usize {
         let cache = self.dictionary.as_ref().map_or(0, |(_, ids)| ids.capacity() * 4);
-        self.bytes.capacity() + (self.ends.capacity() + self.hashes.capacity()) * 8 + self.table.allocation_size() + cache
+        self.bytes.capacity()
+            + (self.ends.capacity() + self.hashes.capacity()) * 8
+            + self.table.allocation_size()
+            + cache
     }
 }
 

@@ -57,7 +57,12 @@ pub fn compact(array: &ArrayRef) -> Result<ArrayRef> {
         DataType::List(item) => {
             let list = array.as_list::<i32>();
             let values = compact(list.values())?;
-            Arc::new(ListArray::try_new(item.clone(), list.offsets().clone(), values, list.nulls().cloned())?)
+            Arc::new(ListArray::try_new(
+                item.clone(),
+                list.offsets().clone(),
+                values,
+                list.nulls().cloned(),
+            )?)
         }
         DataType::Map(entries, sorted) => {
             let map = array.as_map();

@@ -8,8 +8,11 @@
 //!                    few groups: one merged table   │   many: each partition is merged by one worker of the next pipeline
 //! ```
 
+mod local;
+mod merge;
 mod operator;
 mod single;
+mod states;
 mod table;
 
 pub use operator::HashAggregate;
