@@ -248,9 +248,10 @@ impl LogicalPlan {
                     line.push_str(" dependent");
                 }
                 match n.hint {
-                    Some(JoinHint::BroadcastLeft) => line.push_str(" building left"),
-                    Some(JoinHint::BroadcastRight) => line.push_str(" building right"),
-                    Some(JoinHint::Partitioned) => line.push_str(" partitioned"),
+                    Some(JoinHint::BroadcastLeft) => line.push_str(" broadcasting left"),
+                    Some(JoinHint::BroadcastRight) => line.push_str(" broadcasting right"),
+                    Some(JoinHint::PartitionedLeft) => line.push_str(" partitioned, building left"),
+                    Some(JoinHint::PartitionedRight) => line.push_str(" partitioned, building right"),
                     None => {}
                 }
                 if !n.on.is_empty() {

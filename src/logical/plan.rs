@@ -133,7 +133,19 @@ pub enum JoinKind {
 pub enum JoinHint {
     BroadcastLeft,
     BroadcastRight,
-    Partitioned,
+    PartitionedLeft,
+    PartitionedRight,
+}
+
+impl JoinHint {
+    /// Whether the left side is to be built.
+    pub fn builds_left(self) -> bool {
+        matches!(self, Self::BroadcastLeft | Self::PartitionedLeft)
+    }
+
+    pub fn is_broadcast(self) -> bool {
+        matches!(self, Self::BroadcastLeft | Self::BroadcastRight)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use crate::config::format_bytes;
 use crate::error::Result;
 use crate::logical::LogicalPlan;
 use crate::logical::statistics::Estimator;
-use crate::runtime::QueryContext;
+use crate::runtime::{OperatorMetrics, QueryContext};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -85,6 +85,7 @@ impl Tree {
                 "{} of work",
                 duration(Duration::from_nanos(self.own_time(plan, &meter)))
             ));
+            facts.extend(memory_facts(&meter.work));
         }
         facts.extend(meter.notes.iter().cloned());
         let inputs = plan.inputs();
@@ -126,6 +127,24 @@ impl Tree {
         };
         streamed.saturating_sub(meter.output.nanoseconds.get()) + meter.work.nanoseconds.get()
     }
+}
+
+/// The operator's peak memory and what it spilled, where it keeps rows.
+fn memory_facts(work: &OperatorMetrics) -> Vec<String> {
+    let bytes = |b: u64| format_bytes(usize::try_from(b).unwrap_or(usize::MAX));
+    let mut facts: Vec<String> = work.outcome().into_iter().collect();
+    if work.peak_memory() > 0 {
+        facts.push(format!("peak {}", bytes(work.peak_memory())));
+    }
+    if work.bytes_spilled.get() > 0 {
+        facts.push(format!(
+            "spilled {} in {} runs, {} passes",
+            bytes(work.bytes_spilled.get()),
+            work.runs_spilled.get(),
+            work.passes()
+        ));
+    }
+    facts
 }
 
 /// `1234567` as `1,234,567`; large estimates are rounded by nature.

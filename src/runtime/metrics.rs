@@ -48,6 +48,8 @@ pub struct OperatorMetrics {
     pub runs_spilled: Counter,
     /// How often a row went to disk at most.
     passes: AtomicU64,
+    /// How the operator went about it in the end.
+    outcome: Mutex<Option<String>>,
 }
 
 impl OperatorMetrics {
@@ -72,6 +74,15 @@ impl OperatorMetrics {
     /// Some rows went to disk so many times.
     pub fn note_passes(&self, passes: u64) {
         self.passes.fetch_max(passes, Ordering::Relaxed);
+    }
+
+    /// How the operator went about it, when that is only known at the end.
+    pub fn note_outcome(&self, text: String) {
+        *self.outcome.lock() = Some(text);
+    }
+
+    pub fn outcome(&self) -> Option<String> {
+        self.outcome.lock().clone()
     }
 
     pub fn passes(&self) -> u64 {

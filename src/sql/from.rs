@@ -16,18 +16,25 @@ pub(super) struct Source {
     pub(super) scope: Scope,
 }
 
-/// What a `/*+ BROADCAST(t) */` comment says: relations to broadcast.
-pub(super) type Broadcasts = Vec<String>;
+/// What comments such as `/*+ BROADCAST(t) */` say: relations, and how to join them.
+pub(super) type JoinHints = Vec<(String, HintKind)>;
+
+/// How a relation named in a hint is joined; it is the side that is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HintKind {
+    Broadcast,
+    Partitioned,
+}
 
 impl Binder<'_> {
     /// All of FROM. Without FROM there is one row without columns.
-    pub(super) fn from(&mut self, tables: &[TableWithJoins], broadcasts: &Broadcasts) -> Result<Source> {
+    pub(super) fn from(&mut self, tables: &[TableWithJoins], hints: &JoinHints) -> Result<Source> {
         let mut left: Option<Source> = None;
         for table in tables {
             left = Some(match left {
-                Some(source) if mentions_left(table) => self.joined(Some(source), table, broadcasts)?,
+                Some(source) if mentions_left(table) => self.joined(Some(source), table, hints)?,
                 Some(source) => {
-                    let right = self.joined(None, table, broadcasts)?;
+                    let right = self.joined(None, table, hints)?;
                     Source {
                         plan: PlanBuilder::from(source.plan)
                             .join(right.plan, JoinKind::Inner, None)?
@@ -35,7 +42,7 @@ impl Binder<'_> {
                         scope: source.scope.join(right.scope),
                     }
                 }
-                None => self.joined(None, table, broadcasts)?,
+                None => self.joined(None, table, hints)?,
             });
         }
         Ok(left.unwrap_or_else(|| Source {
@@ -45,12 +52,12 @@ impl Binder<'_> {
     }
 
     /// One item of FROM with its joins. With `left`, the item is crossed with it first, so that LATERAL sees it.
-    fn joined(&mut self, left: Option<Source>, table: &TableWithJoins, broadcasts: &Broadcasts) -> Result<Source> {
+    fn joined(&mut self, left: Option<Source>, table: &TableWithJoins, hints: &JoinHints) -> Result<Source> {
         let has_left = left.is_some();
         let mut source = match left {
             Some(left) => {
                 let cross = JoinOperator::CrossJoin(JoinConstraint::None);
-                self.join(left, &table.relation, &cross, broadcasts)?
+                self.join(left, &table.relation, &cross, hints)?
             }
             None => self.deeper(|b| b.factor(&table.relation))?,
         };
@@ -65,7 +72,7 @@ impl Binder<'_> {
             if join.global {
                 return Err(unsupported("GLOBAL JOIN", &join.relation));
             }
-            source = self.join(source, &join.relation, &join.join_operator, broadcasts)?;
+            source = self.join(source, &join.relation, &join.join_operator, hints)?;
         }
         Ok(source)
     }
@@ -76,7 +83,7 @@ impl Binder<'_> {
         left: Source,
         factor: &TableFactor,
         operator: &JoinOperator,
-        broadcasts: &Broadcasts,
+        hints: &JoinHints,
     ) -> Result<Source> {
         let (kind, constraint, swapped) = join_kind(operator, factor)?;
         if let Some(unnest) = unnest_of(factor)? {
@@ -87,7 +94,7 @@ impl Binder<'_> {
         }
         let right = self.deeper(|b| b.factor(factor))?;
         let (left, right) = if swapped { (right, left) } else { (left, right) };
-        let hint = hint_for(&left.scope, &right.scope, broadcasts);
+        let hint = hint_for(&left.scope, &right.scope, hints);
         match constraint {
             JoinConstraint::Using(names) => {
                 let names: Vec<(String, crate::error::Span)> = names
@@ -494,32 +501,48 @@ fn shared_names(left: &Scope, right: &Scope) -> Vec<(String, crate::error::Span)
     names
 }
 
-/// A side that is one relation named in a hint is broadcast.
-fn hint_for(left: &Scope, right: &Scope, broadcasts: &Broadcasts) -> Option<JoinHint> {
+/// How a side that is one relation named in a hint is joined. The later side is looked at first.
+fn hint_for(left: &Scope, right: &Scope, hints: &JoinHints) -> Option<JoinHint> {
     let named = |scope: &Scope| match scope.relations().as_slice() {
-        [only] => broadcasts.iter().any(|b| b.eq_ignore_ascii_case(only)),
-        _ => false,
-    };
-    match (named(right), named(left)) {
-        (true, _) => Some(JoinHint::BroadcastRight),
-        (_, true) => Some(JoinHint::BroadcastLeft),
+        [only] => hints
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(only))
+            .map(|(_, kind)| *kind),
         _ => None,
-    }
+    };
+    Some(match (named(right), named(left)) {
+        (Some(HintKind::Broadcast), _) => JoinHint::BroadcastRight,
+        (Some(HintKind::Partitioned), _) => JoinHint::PartitionedRight,
+        (_, Some(HintKind::Broadcast)) => JoinHint::BroadcastLeft,
+        (_, Some(HintKind::Partitioned)) => JoinHint::PartitionedLeft,
+        _ => return None,
+    })
 }
 
-/// The relations named in `BROADCAST(a, b)`, `BROADCASTJOIN(…)` or `MAPJOIN(…)` hints.
-pub(super) fn broadcasts(hints: &[ast::OptimizerHint]) -> Broadcasts {
-    let mut names = vec![];
+/// Spark's names of join hints.
+const HINT_KINDS: &[(&str, HintKind)] = &[
+    ("broadcast", HintKind::Broadcast),
+    ("broadcastjoin", HintKind::Broadcast),
+    ("mapjoin", HintKind::Broadcast),
+    ("shuffle_hash", HintKind::Partitioned),
+    ("shuffle", HintKind::Partitioned),
+];
+
+/// The relations named in hints such as `BROADCAST(a, b)` or `SHUFFLE_HASH(c)`. Hints that are not known are comments.
+pub(super) fn join_hints(hints: &[ast::OptimizerHint]) -> JoinHints {
+    let mut found = vec![];
     for hint in hints {
-        let text = hint.text.to_lowercase();
-        for kind in ["broadcast(", "broadcastjoin(", "mapjoin("] {
-            for part in text.split(kind).skip(1) {
-                let inside = part.split(')').next().unwrap_or_default();
-                names.extend(inside.split(',').map(|n| n.trim().to_string()));
+        for part in hint.text.split_inclusive(')') {
+            let Some((kind, names)) = part.trim_end_matches(')').split_once('(') else {
+                continue;
+            };
+            let kind = kind.trim_matches(|c: char| c == ',' || c.is_whitespace());
+            if let Some((_, kind)) = HINT_KINDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(kind)) {
+                found.extend(names.split(',').map(|name| (name.trim().to_string(), *kind)));
             }
         }
     }
-    names
+    found
 }
 
 fn is_lateral(factor: &TableFactor) -> bool {

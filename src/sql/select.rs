@@ -39,7 +39,7 @@ impl Binder<'_> {
     }
 
     fn select_in_level(&mut self, select: &Select, order: &[ast::OrderByExpr]) -> Result<Body> {
-        let mut source = self.from(&select.from, &super::from::broadcasts(&select.optimizer_hints))?;
+        let mut source = self.from(&select.from, &super::from::join_hints(&select.optimizer_hints))?;
         for view in &select.lateral_views {
             source = self.lateral_view(source, view)?;
         }

@@ -3,6 +3,7 @@
 mod cli;
 mod functions;
 mod layers;
+mod memory;
 mod random_queries;
 
 /// Configurations and rows as text, shared with the tests of queries.

@@ -48,6 +48,7 @@ impl Sink for BuildSink {
             rows.seal_spilled(join)?;
             all.absorb(rows);
         }
+        all.reload(join)?;
         self.seal_filters(&all)?;
         *join.stage.lock() = Stage::AtRest(all);
         let state: Weak<Join> = Arc::downgrade(join);

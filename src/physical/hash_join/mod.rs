@@ -37,7 +37,7 @@ use crate::vector::{Batch, Column};
 use parking_lot::Mutex;
 use rows::BuildRows;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What comes out, told from the point of view of the side that probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +135,8 @@ pub struct Join {
     resident: AtomicU32,
     /// Build rows in all, on disk or not.
     build_rows: AtomicU64,
+    /// Bytes that the build rows on disk would take in memory.
+    bytes_on_disk: AtomicUsize,
     /// Some build key is NULL, where that matters.
     has_null_key: AtomicBool,
     stage: Mutex<Stage>,
@@ -177,6 +179,7 @@ impl Join {
             operator: context.memory.operator("hash join"),
             metrics,
             build_rows: AtomicU64::new(0),
+            bytes_on_disk: AtomicUsize::new(0),
             has_null_key: AtomicBool::new(false),
             stage: Mutex::new(Stage::Building),
             filters: Mutex::new(filters),
@@ -231,6 +234,10 @@ impl Join {
     /// All rows in memory have been probed: lets go of the table.
     fn end_probing(&self) {
         *self.stage.lock() = Stage::Probed;
+        self.metrics.note_outcome(match self.resident() {
+            resident if resident == PARTITIONS as u32 => "joined in memory".into(),
+            resident => format!("{resident} of {PARTITIONS} partitions in memory"),
+        });
         self.metrics.note_peak_memory(self.operator.peak());
     }
 

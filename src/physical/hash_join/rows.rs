@@ -9,6 +9,7 @@ use crate::vector::{Batch, Column};
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::concat;
 use parking_lot::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes per row of `next`, the heads and whether a row had a partner, beside the row and its key.
 const DIRECTORY_BYTES: usize = 4 + 16 + 8 + 1;
@@ -105,7 +106,9 @@ impl BuildRows {
         }
         join.add_to_filters(&keys, &gone)?;
         let gone_partitions: Vec<u32> = gone.iter().map(|&row| partitions[row as usize]).collect();
-        let leaving = batch.clone().select(gone);
+        let leaving = batch.clone().select(gone).compact()?;
+        join.bytes_on_disk
+            .fetch_add(table_bytes(&leaving, &join.spec)?, Relaxed);
         self.writer(join)?.append(&leaving, &gone_partitions)?;
         batch.select(kept).compact().map(Batch::detach)
     }
@@ -129,6 +132,30 @@ impl BuildRows {
     pub fn fit_reservation(&mut self) {
         let spare = self.reservation.bytes().saturating_sub(self.bytes);
         self.reservation.shrink(spare);
+    }
+
+    /// Reads all rows on disk back, if they fit after all: the planner expected more of them.
+    pub fn reload(&mut self, join: &Join) -> Result<()> {
+        let bytes = join.bytes_on_disk.load(Relaxed);
+        let wanted = join.spec.resident > 0 && !self.context.config.debug_force_spill;
+        if join.all_resident() || !wanted || !self.reservation.try_grow_fairly(bytes)? {
+            return Ok(());
+        }
+        join.resident.store(PARTITIONS as u32, Relaxed);
+        self.resident = PARTITIONS as u32;
+        let runs = std::mem::take(&mut join.spilled.lock().build);
+        for run in runs.into_iter().flatten() {
+            let mut reader = run.reader();
+            while let Some(batch) = reader.next_batch()? {
+                self.context.cancel.check()?;
+                let batch = plain(&batch)?;
+                self.rows += batch.len();
+                self.bytes += table_bytes(&batch, &join.spec)?;
+                self.batches.push(batch);
+            }
+        }
+        let missing = self.bytes.saturating_sub(self.reservation.bytes());
+        self.reservation.grow(missing)
     }
 
     /// Ends the files: the rows on disk are the join's then.

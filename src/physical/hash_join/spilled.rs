@@ -330,7 +330,7 @@ impl SpilledReader {
             match chunk.probe.next()? {
                 Some(batch) => {
                     chunk.batch_rows = batch.len();
-                    let earlier = |row: usize| self.matched.len() > 0 && self.matched.get_bit(chunk.before + row);
+                    let earlier = |row: usize| !self.matched.is_empty() && self.matched.get_bit(chunk.before + row);
                     let matched = match output.keeps_probe_matches() {
                         true => (0..batch.len()).map(earlier).collect(),
                         false => vec![],

@@ -5,7 +5,7 @@ use crate::config::format_bytes;
 use crate::error::Result;
 use crate::expression::{ExpressionList, Predicate, RuntimeFilter};
 use crate::logical::statistics::Estimate;
-use crate::logical::{self, Expr, JoinHint, JoinKey, JoinKind};
+use crate::logical::{self, Expr, JoinKey, JoinKind};
 use crate::physical::hash_join::{
     BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, SpilledScan, UnmatchedScan,
 };
@@ -108,9 +108,8 @@ impl Planner<'_> {
         let limit = self.context.config.broadcast_limit();
         let bytes = built.build_bytes();
         let all = PARTITIONS as u32;
-        let (resident, why) = match &node.hint {
-            Some(JoinHint::BroadcastLeft | JoinHint::BroadcastRight) => (all, "by hint".into()),
-            Some(JoinHint::Partitioned) => (0, "by hint".into()),
+        let (resident, why) = match node.hint {
+            Some(hint) => (if hint.is_broadcast() { all } else { 0 }, "by hint".into()),
             None if bytes <= limit as f64 => (all, format!("within broadcast_limit {}", format_bytes(limit))),
             None => {
                 let fit = (all as f64 * limit as f64 / bytes) as u32;
@@ -134,8 +133,7 @@ impl Planner<'_> {
         match (&node.hint, &node.kind) {
             (_, JoinKind::LeftSingle) => false,
             _ if node.null_aware => false,
-            (Some(JoinHint::BroadcastLeft), _) => true,
-            (Some(JoinHint::BroadcastRight), _) => false,
+            (Some(hint), _) => hint.builds_left(),
             (_, kind) => {
                 let left = self.estimator.estimate(&node.left);
                 let right = self.estimator.estimate(&node.right);

@@ -14,7 +14,7 @@ pub const LEVELS: u32 = 8;
 /// A partition's open block is written when it has grown to this, …
 const MOST_BLOCK_BYTES: usize = 256 << 10;
 /// … or to this when memory is very short.
-const LEAST_BLOCK_BYTES: usize = 4 << 10;
+const LEAST_BLOCK_BYTES: usize = 512;
 
 /// The partition of a key with this hash. Each level mixes the hash anew, so that one level's partition can be cut again by
 /// the next.

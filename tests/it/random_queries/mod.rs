@@ -8,6 +8,8 @@ mod reference;
 
 use crate::support::{Configuration, configurations, rows};
 use generate::Generator;
+use lakebed::config::Config;
+use lakebed::session::Session;
 use reference::{Table, Value};
 use std::path::Path;
 
@@ -25,12 +27,15 @@ fn every_configuration_agrees_with_the_reference() {
         .iter()
         .map(|c| (&c.name, c.session(folder.path()).unwrap()))
         .collect();
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut wrong = vec![];
     for number in 0..queries {
+        let (limits, limited) = random_limits(&mut random, folder.path());
         let query = Generator::new(seed.wrapping_add(number), &tables).query();
         let text = query.to_string();
         let expected = shown(query.rows(&tables), query.is_ordered());
-        for (name, session) in &sessions {
+        let sessions = sessions.iter().map(|(name, session)| (*name, session));
+        for (name, session) in sessions.chain([(&limits, &limited)]) {
             let found = match run(session, &text) {
                 Ok(found) => sorted(found, query.is_ordered()),
                 Err(error) => {
@@ -54,7 +59,21 @@ fn every_configuration_agrees_with_the_reference() {
     );
 }
 
-fn run(session: &lakebed::session::Session, text: &str) -> lakebed::Result<Rows> {
+/// A session whose memory, threads, batches and joins are limited at random, and what its limits are.
+fn random_limits(random: &mut fastrand::Rng, folder: &Path) -> (String, Session) {
+    let config = Config {
+        memory_limit: 1 << random.u32(20..27),
+        broadcast_limit: random.bool().then(|| 1 << random.u32(0..20)),
+        threads: random.usize(1..5),
+        batch_size: random.usize(1..50),
+        debug_force_spill: random.bool(),
+        ..Config::default()
+    };
+    let name = format!("{config:?}");
+    (name, Session::new(config, &folder.display().to_string()).unwrap())
+}
+
+fn run(session: &Session, text: &str) -> lakebed::Result<Rows> {
     let mut all = vec![];
     for result in session.execute(text)? {
         all = rows(&result?.collect()?);

@@ -1,0 +1,182 @@
+//! Queries whose rows are many times the memory they are given: the same answers, from disk.
+
+use crate::support::rows;
+use lakebed::config::Config;
+use lakebed::session::Session;
+use std::path::Path;
+
+/// Memory limits: enough for everything, and two with which everything that keeps rows must spill.
+const LIMITS: [usize; 3] = [1 << 30, 8 << 20, 4 << 20];
+
+fn session(warehouse: &Path, memory_limit: usize) -> Session {
+    let config = Config {
+        memory_limit,
+        threads: 2,
+        ..Config::default()
+    };
+    Session::new(config, warehouse.to_str().unwrap()).unwrap()
+}
+
+fn run(session: &Session, text: &str) -> Vec<Vec<Option<String>>> {
+    let mut all = vec![];
+    for result in session.execute(text).unwrap() {
+        let collected = result.and_then(|r| r.collect());
+        all = rows(&collected.unwrap_or_else(|e| panic!("{text}\n{e}")));
+    }
+    all.sort();
+    all
+}
+
+/// `wide` has 60,000 rows and as many keys; `skewed` 40,000 rows, of which a third has the key 7, some have none, and most
+/// have a partner in `wide`; `few` 300 rows with duplicates.
+fn make_tables(session: &Session) {
+    let series = |rows: u32| {
+        format!(
+            "UNNEST(sequence(1, 200)) AS a(i) CROSS JOIN UNNEST(sequence(1, {})) AS b(j)",
+            rows / 200
+        )
+    };
+    for (name, columns, rows) in [
+        (
+            "wide",
+            "i * 1000 + j AS k, 'the text of row ' || CAST(i * 1000 + j AS VARCHAR) || ' which is long' AS s, \
+             (i * 31 + j * 17) % 1009 AS g, CAST(i AS DOUBLE) / j AS d",
+            60_000,
+        ),
+        (
+            "skewed",
+            "CASE WHEN j % 3 = 0 THEN 7 WHEN j = 20 THEN NULL ELSE i * 1000 + j * 2 END AS k, \
+             'another text ' || CAST(j % 50 AS VARCHAR) AS s, i + j AS v",
+            40_000,
+        ),
+        ("few", "(i % 100) * 1000 + 10 AS k, i AS v", 400),
+    ] {
+        run(
+            session,
+            &format!(
+                "CREATE TABLE {name} STORED AS PARQUET AS SELECT {columns} FROM {}",
+                series(rows)
+            ),
+        );
+    }
+}
+
+/// Every query gives the same under every limit; under the smallest, each of them spills.
+fn check(queries: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let sessions = LIMITS.map(|limit| session(folder.path(), limit));
+    make_tables(&sessions[0]);
+    for query in queries {
+        let expected = run(&sessions[0], query);
+        for session in &sessions[1..] {
+            let limit = session.config().memory_limit;
+            assert_eq!(run(session, query), expected, "with {limit} bytes: {query}");
+            let context = session.running().unwrap();
+            assert!(
+                context.memory.peak() <= limit,
+                "{} of {limit} bytes: {query}",
+                context.memory.peak()
+            );
+            assert_eq!(
+                (context.memory.used(), context.spill.used()),
+                (0, 0),
+                "left behind: {query}"
+            );
+            if limit == LIMITS[2] {
+                assert!(context.metrics.bytes_spilled.get() > 0, "nothing spilled: {query}");
+            }
+        }
+    }
+}
+
+#[test]
+fn joins_of_every_type() {
+    check(&[
+        "SELECT count(*), checksum(w.s), checksum(x.s), sum(x.v) FROM skewed x JOIN wide w ON x.k = w.k",
+        "SELECT count(*), checksum(w.s), checksum(x.s) FROM skewed x LEFT JOIN wide w ON x.k = w.k",
+        "SELECT count(*), checksum(w.s), checksum(x.s) FROM wide w LEFT JOIN skewed x ON x.k = w.k",
+        "SELECT count(*), checksum(w.s), checksum(x.s) FROM wide w FULL JOIN skewed x ON x.k = w.k AND x.v % 2 = w.g % 2",
+        "SELECT count(*), checksum(w.s) FROM wide w WHERE EXISTS (SELECT 1 FROM wide x WHERE x.s = w.s AND x.g > 500)",
+        "SELECT count(*), checksum(w.s) FROM wide w WHERE w.s NOT IN (SELECT s FROM wide WHERE g < 700)",
+        "SELECT count(*), checksum(w.s) FROM wide w WHERE w.k NOT IN (SELECT k FROM wide WHERE g < 700 UNION ALL SELECT NULL)",
+        "SELECT count(*), sum(CASE WHEN w.s IN (SELECT s FROM wide WHERE g < 700) THEN k ELSE 1 END) FROM wide w",
+        "SELECT count(*), checksum(a.s), checksum(b.s) FROM wide a JOIN wide b ON a.s = b.s AND a.k <= b.k",
+    ]);
+}
+
+#[test]
+fn keys_with_many_rows_on_both_sides() {
+    check(&[
+        "SELECT count(*), sum(a.v), checksum(b.s) FROM skewed a JOIN skewed b ON a.k = b.k AND a.v = b.v + 1",
+        "SELECT count(*), checksum(a.s) FROM skewed a WHERE NOT EXISTS (SELECT 1 FROM skewed b WHERE a.k = b.k AND a.v = b.v + 100)",
+        "SELECT /*+ BROADCAST(a) */ count(*), checksum(a.s), sum(b.v) FROM (SELECT * FROM few WHERE v < 20) b \
+         JOIN wide a ON a.k > b.k * 500",
+        "SELECT /*+ SHUFFLE_HASH(b) */ count(*), sum(a.k), checksum(b.s) FROM few a LEFT JOIN wide b ON a.k = b.k AND a.v > b.g",
+    ]);
+}
+
+#[test]
+fn several_joins_share_the_memory() {
+    check(&[
+        "SELECT count(*), checksum(a.s), checksum(b.s), checksum(c.s) FROM wide a JOIN wide b ON a.k = b.k + 1 JOIN wide c ON b.s = c.s",
+        "SELECT count(*), checksum(a.s), checksum(c.s) FROM wide a JOIN (SELECT k + 1 AS k, s FROM wide) b ON a.k = b.k \
+         LEFT JOIN skewed c ON c.k = a.k LEFT JOIN wide d ON d.s = c.s",
+    ]);
+}
+
+/// EXPLAIN's and EXPLAIN ANALYZE's lines in one text.
+fn plan(session: &Session, query: &str) -> String {
+    let mut lines = vec![];
+    for result in session.execute(query).unwrap() {
+        lines = rows(&result.unwrap().collect().unwrap());
+    }
+    lines.into_iter().flatten().flatten().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_plan_says_how_a_join_runs_and_what_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (much, little) = (session(folder.path(), LIMITS[0]), session(folder.path(), LIMITS[2]));
+    make_tables(&much);
+    let join = |hint: &str| format!("SELECT {hint} count(*), checksum(w.s) FROM skewed x JOIN wide w ON x.k = w.k");
+    let explained = |session: &Session, hint: &str| plan(session, &format!("EXPLAIN {}", join(hint)));
+    let analyzed = |session: &Session, hint: &str| plan(session, &format!("EXPLAIN ANALYZE {}", join(hint)));
+    let has = |text: String, parts: &[&str]| {
+        for part in parts {
+            assert!(text.contains(part), "no \"{part}\" in\n{text}");
+        }
+    };
+    has(
+        explained(&much, ""),
+        &["broadcast: ~", "within broadcast_limit 409.6MB"],
+    );
+    has(
+        explained(&little, ""),
+        &["partitioned: ~", "above broadcast_limit 1.6MB"],
+    );
+    has(
+        explained(&much, "/*+ BROADCAST(w) */"),
+        &["build right, broadcast", "by hint"],
+    );
+    has(
+        explained(&much, "/*+ MAPJOIN(x) */"),
+        &["build left, broadcast", "by hint"],
+    );
+    has(
+        explained(&much, "/*+ SHUFFLE_HASH(w) */"),
+        &["build right, partitioned", "by hint"],
+    );
+    has(analyzed(&much, ""), &["joined in memory", "peak "]);
+    has(
+        analyzed(&much, "/*+ SHUFFLE_HASH(w) */"),
+        &["0 of 64 partitions in memory", "spilled ", " runs, 1 passes"],
+    );
+    // The hint keeps nothing from running inside the limit.
+    has(
+        analyzed(&little, "/*+ BROADCAST(w) */"),
+        &["of 64 partitions in memory", "spilled "],
+    );
+    run(&much, "SET broadcast_limit = '1KB'");
+    // A limit that the user sets decides as well.
+    has(explained(&much, ""), &["partitioned: ~", "above broadcast_limit 1KB"]);
+}
