@@ -9,7 +9,7 @@ use crate::expression::PhysicalExpr;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
 use crate::runtime::{QueryContext, Reservation, SpillFile};
 use crate::types::DataType;
-use crate::vector::block::{Appender, Block, Layout, Prepared};
+use crate::vector::block::{Appender, Block, Layout, Prepared, Shape};
 use crate::vector::{Batch, Column};
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
@@ -198,6 +198,9 @@ struct LocalSort {
     open: Option<Block>,
     /// Bytes of rows in the open block.
     open_bytes: usize,
+    /// The room that the next block is given, and the memory that it takes.
+    shape: Shape,
+    shape_bytes: usize,
     rows: usize,
     /// Bytes per row that sorting will take.
     order_bytes: usize,
@@ -223,6 +226,8 @@ impl LocalSort {
             blocks_bytes: 0,
             open: None,
             open_bytes: 0,
+            shape: Shape::default(),
+            shape_bytes: 0,
             rows: 0,
             order_bytes: size_of::<(WideKey, u32)>(),
             reservation: context.memory.reservation("Sort"),
@@ -242,12 +247,13 @@ impl LocalSort {
         while start < prepared.rows() {
             let room = block_bytes.saturating_sub(self.open_bytes).max(block_bytes / 8);
             let open_rows = self.open.as_ref().map_or(0, Block::rows);
-            let rows = prepared.rows_within(start, room).min(BLOCK_ROWS - open_rows);
+            let rows = prepared
+                .rows_within(start, room)
+                .min(self.block_rows().saturating_sub(open_rows).max(1));
             let bytes = prepared.size(start..start + rows);
             self.reserve(bytes, rows)?;
             if self.open.is_none() {
-                let like = self.blocks.last();
-                self.open = Some(Block::with_capacity(self.layout(), like.map_or(0, Block::rows), like));
+                self.open = Some(Block::with_shape(self.layout(), &self.shape));
             }
             let shared = self.shared.clone();
             if let Some(open) = &mut self.open {
@@ -256,18 +262,36 @@ impl LocalSort {
             self.open_bytes += bytes;
             self.rows += rows;
             start += rows;
-            if self.open_bytes >= block_bytes || self.open.as_ref().is_some_and(|b| b.rows() >= BLOCK_ROWS) {
+            if self.open_bytes >= block_bytes || self.open.as_ref().is_some_and(|b| b.rows() >= self.block_rows()) {
+                self.learn_shape();
                 self.seal();
             }
         }
         Ok(())
     }
 
+    /// Rows that a block may have: as many as there was room made for.
+    fn block_rows(&self) -> usize {
+        if self.shape.rows == 0 {
+            BLOCK_ROWS
+        } else {
+            self.shape.rows
+        }
+    }
+
+    /// The next block is allocated like the one that is full now, unless rows have become much smaller.
+    fn learn_shape(&mut self) {
+        let well_filled = self.open_bytes >= self.shared.specification.block_bytes / 2;
+        let full = self.open.as_ref().filter(|_| well_filled);
+        self.shape = full.map(Block::shape).unwrap_or_default();
+        self.shape_bytes = full.map_or(0, Block::memory_size);
+    }
+
     /// Ends the open block.
     fn seal(&mut self) {
         self.open_bytes = 0;
         if let Some(mut block) = self.open.take().filter(|b| b.rows() > 0) {
-            block.shrink_to_fit();
+            block.trim();
             self.blocks_bytes += block.memory_size();
             self.blocks.push(block);
         }
@@ -278,7 +302,7 @@ impl LocalSort {
         let open = self
             .open
             .as_ref()
-            .map_or(0, Block::memory_size)
+            .map_or(self.shape_bytes, Block::memory_size)
             .max(self.open_bytes + bytes);
         let wanted = self.blocks_bytes + open + (self.rows + rows) * self.order_bytes;
         let held = self.reservation.bytes();
@@ -286,10 +310,17 @@ impl LocalSort {
             return Ok(());
         }
         let missing = wanted.saturating_sub(held);
-        // A fifth of the memory is left to whoever comes after and cannot spill.
-        let limit = self.context.memory.limit() / 5 * 4;
+        // A fifth of the memory is left to whoever comes after and cannot spill; but a little must always be there, or
+        // every batch would become a run.
+        let memory = &self.context.memory;
+        let little = memory.limit() / (16 * self.context.threads());
+        let limit = if held + missing <= little {
+            memory.limit()
+        } else {
+            memory.limit() / 5 * 4
+        };
         let chunk = missing.max(self.shared.specification.block_bytes);
-        let fits = |bytes: usize| self.context.memory.used().saturating_add(bytes) <= limit;
+        let fits = |bytes: usize| memory.used().saturating_add(bytes) <= limit;
         if self.blocks.len() < RUN_BLOCKS
             && ((fits(chunk) && self.reservation.try_grow(chunk))
                 || (fits(missing) && self.reservation.try_grow(missing)))
@@ -450,7 +481,7 @@ impl TopFilter {
             None => batch.column(key.column)?,
         };
         let prepared = self.appender.prepare(&[column], batch.len())?;
-        let mut block = Block::with_capacity(&self.layout, batch.len(), None);
+        let mut block = Block::new(&self.layout);
         block.append(&self.layout, &prepared, 0..batch.len())?;
         let kept = key.rows_within(block.column(0), batch.len(), &bound, &self.layout.dictionary(0));
         Ok(if kept.len() == batch.len() {

@@ -193,9 +193,7 @@ impl LocalPartitioned {
             let Some(buffer) = self.buffers.get_mut(number) else {
                 return Err(Error::internal("a partition without buffer"));
             };
-            let block = buffer
-                .block
-                .get_or_insert_with(|| Block::with_capacity(&self.layout, 0, None));
+            let block = buffer.block.get_or_insert_with(|| Block::new(&self.layout));
             block.append(&self.layout, &prepared, start..start + rows)?;
             buffer.filled += bytes;
             start += rows;

@@ -232,7 +232,7 @@ impl SpillWriter {
 
     /// As [`SpillWriter::new`], with blocks of another size.
     pub fn with_block_bytes(file: Arc<SpillFile>, layout: Arc<Layout>, block_bytes: usize) -> Result<Self> {
-        let open = Block::with_capacity(&layout, 0, None);
+        let open = Block::new(&layout);
         Ok(Self {
             file,
             appender: Appender::new(layout.clone()),
@@ -270,7 +270,7 @@ impl SpillWriter {
 
     fn flush(&mut self) -> Result<()> {
         if self.open.rows() > 0 {
-            let block = std::mem::replace(&mut self.open, Block::with_capacity(&self.layout, 0, None));
+            let block = std::mem::replace(&mut self.open, Block::new(&self.layout));
             self.write(&block)?;
         }
         Ok(())

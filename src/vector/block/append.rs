@@ -1,6 +1,8 @@
 //! Copying rows of batches into blocks.
 
-use super::{Block, BlockColumn, Dictionary, DictionaryValues, Kind, Layout, Storage, Strings, Values};
+use super::{
+    Block, BlockColumn, ColumnShape, Dictionary, DictionaryValues, Kind, Layout, Shape, Storage, Strings, Values,
+};
 use super::{byte_values, coded};
 use crate::error::{Error, Result};
 use crate::types::DataType;
@@ -221,14 +223,16 @@ impl Prepared {
 }
 
 impl Block {
-    /// A block with room for `rows` rows; its strings have room for as many bytes as those of `like`, if given.
-    pub fn with_capacity(layout: &Layout, rows: usize, like: Option<&Block>) -> Self {
-        let columns = layout.columns.iter().enumerate().map(|(i, storage)| {
-            let like = like.map(|b| &b.columns[i].values);
-            BlockColumn {
-                values: storage.empty(rows, like),
-                valid: None,
-            }
+    /// A block without rows.
+    pub fn new(layout: &Layout) -> Self {
+        Self::with_shape(layout, &Shape::default())
+    }
+
+    /// A block without rows and with room for those of `shape`.
+    pub fn with_shape(layout: &Layout, shape: &Shape) -> Self {
+        let columns = layout.columns.iter().enumerate().map(|(i, storage)| BlockColumn {
+            values: storage.empty(shape.rows, shape.columns.get(i).copied()),
+            valid: None,
         });
         Self {
             rows: 0,
@@ -239,6 +243,9 @@ impl Block {
     /// Appends some rows of a batch.
     pub fn append(&mut self, layout: &Layout, prepared: &Prepared, rows: Range<usize>) -> Result<()> {
         self.flatten_for(layout, prepared);
+        if self.rows == 0 {
+            self.code_for(prepared);
+        }
         for (column, source) in self.columns.iter_mut().zip(&prepared.columns) {
             column.append(source, rows.clone(), self.rows)?;
         }
@@ -248,24 +255,21 @@ impl Block {
 }
 
 impl Storage {
-    pub(super) fn empty(&self, rows: usize, like: Option<&Values>) -> Values {
-        match &self.kind {
-            Kind::Null => Values::None,
-            Kind::Boolean | Kind::Fixed(1) => Values::W1(Vec::with_capacity(rows)),
-            Kind::Fixed(2) => Values::W2(Vec::with_capacity(rows)),
-            Kind::Fixed(4) => Values::W4(Vec::with_capacity(rows)),
-            Kind::Fixed(8) => Values::W8(Vec::with_capacity(rows)),
-            Kind::Fixed(_) => Values::W16(Vec::with_capacity(rows)),
-            Kind::Bytes { .. } | Kind::Nested(_) => match like {
-                Some(Values::Codes1(_)) => Values::Codes1(Vec::with_capacity(rows)),
-                Some(Values::Codes2(_)) => Values::Codes2(Vec::with_capacity(rows)),
-                Some(Values::Bytes(s)) => Values::Bytes(Strings::with_capacity(rows, s.data.len() + s.data.len() / 32)),
-                // Coded until a batch comes that is not.
-                _ => match self.kind {
-                    Kind::Bytes { .. } => Values::Codes1(Vec::new()),
-                    _ => Values::Bytes(Strings::default()),
-                },
-            },
+    /// No values yet, but room for `rows`. A string column is coded until a batch comes that is not.
+    pub(super) fn empty(&self, rows: usize, shape: Option<ColumnShape>) -> Values {
+        match (&self.kind, shape) {
+            (Kind::Null, _) => Values::None,
+            (Kind::Boolean | Kind::Fixed(1), _) => Values::W1(Vec::with_capacity(rows)),
+            (Kind::Fixed(2), _) => Values::W2(Vec::with_capacity(rows)),
+            (Kind::Fixed(4), _) => Values::W4(Vec::with_capacity(rows)),
+            (Kind::Fixed(8), _) => Values::W8(Vec::with_capacity(rows)),
+            (Kind::Fixed(_), _) => Values::W16(Vec::with_capacity(rows)),
+            (Kind::Bytes { .. } | Kind::Nested(_), Some(ColumnShape::Bytes(bytes))) => {
+                Values::Bytes(Strings::with_capacity(rows, bytes))
+            }
+            (Kind::Nested(_), _) => Values::Bytes(Strings::default()),
+            (Kind::Bytes { .. }, Some(ColumnShape::Codes2)) => Values::Codes2(Vec::with_capacity(rows)),
+            (Kind::Bytes { .. }, _) => Values::Codes1(Vec::with_capacity(rows)),
         }
     }
 }
@@ -282,6 +286,9 @@ impl BlockColumn {
                     valid.resize(before + rows.len(), 1);
                 }
             }
+        }
+        if let Values::Bytes(to) = &mut self.values {
+            to.reserve(rows.len(), rows.clone().map(|row| source.values.string_len(row)).sum());
         }
         let is_null = |row: usize| source.nulls.as_ref().is_some_and(|n| n.is_null(row));
         match (&mut self.values, &source.values) {
@@ -351,6 +358,15 @@ impl Values {
 }
 
 impl Block {
+    /// Lets the string columns of a block without rows be coded for which the batch brings codes.
+    fn code_for(&mut self, prepared: &Prepared) {
+        for (column, source) in self.columns.iter_mut().zip(&prepared.columns) {
+            if let (Values::Bytes(strings), PreparedValues::Codes(..)) = (&column.values, &source.values) {
+                column.values = Values::Codes1(Vec::with_capacity(strings.ends.capacity()));
+            }
+        }
+    }
+
     /// Makes the coded columns plain for which the batch brings plain strings.
     fn flatten_for(&mut self, layout: &Layout, prepared: &Prepared) {
         for (i, (column, source)) in self.columns.iter_mut().zip(&prepared.columns).enumerate() {

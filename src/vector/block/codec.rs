@@ -463,7 +463,7 @@ mod tests {
         let batch = Batch::from_arrays(arrays.clone(), 4);
         let mut appender = Appender::new(layout.clone());
         let prepared = appender.prepare(batch.physical_columns(), 4).unwrap();
-        let mut block = Block::with_capacity(&layout, 4, None);
+        let mut block = Block::new(&layout);
         block.append(&layout, &prepared, 0..1).unwrap();
         block.append(&layout, &prepared, 1..4).unwrap();
         let mut bytes = vec![];
@@ -501,7 +501,7 @@ mod tests {
         let layout = Layout::new(&[DataType::Utf8View]).unwrap();
         let mut appender = Appender::new(layout.clone());
         for order in [[&plain, &coded], [&coded, &plain], [&coded, &coded]] {
-            let mut block = Block::with_capacity(&layout, 0, None);
+            let mut block = Block::new(&layout);
             let mut expected = vec![];
             for array in order {
                 let column = Column::Array(array.clone());
@@ -524,7 +524,7 @@ mod tests {
             let values: ArrayRef = Arc::new(Int64Array::from_iter_values((0..1000).map(|i| i * step - 9)));
             let mut appender = Appender::new(layout.clone());
             let prepared = appender.prepare(&[Column::Array(values.clone())], 1000).unwrap();
-            let mut block = Block::with_capacity(&layout, 0, None);
+            let mut block = Block::new(&layout);
             block.append(&layout, &prepared, 0..1000).unwrap();
             let mut bytes = vec![];
             block.encode(&mut bytes);

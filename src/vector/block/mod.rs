@@ -145,6 +145,22 @@ pub struct Block {
     columns: Vec<BlockColumn>,
 }
 
+/// The room that a full block needs, so that the next one is allocated at once.
+#[derive(Debug, Clone, Default)]
+pub struct Shape {
+    pub rows: usize,
+    columns: Vec<ColumnShape>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ColumnShape {
+    /// Values of fixed size, or codes of one byte.
+    Least,
+    Codes2,
+    /// Strings of so many bytes in all.
+    Bytes(usize),
+}
+
 /// The values of one column.
 #[derive(Debug, Default)]
 pub struct BlockColumn {
@@ -182,6 +198,22 @@ impl Strings {
             ends: Vec::with_capacity(rows),
             data: Vec::with_capacity(bytes),
         }
+    }
+
+    /// Makes room for `rows` more strings of `bytes`, without the doubling that would be paid for and not used.
+    fn reserve(&mut self, rows: usize, bytes: usize) {
+        fn grow<T>(v: &mut Vec<T>, more: usize) {
+            if v.capacity() - v.len() < more {
+                let ahead = if v.capacity() < 64 << 10 {
+                    v.capacity()
+                } else {
+                    v.capacity() / 8
+                };
+                v.reserve_exact(more.max(ahead));
+            }
+        }
+        grow(&mut self.ends, rows);
+        grow(&mut self.data, bytes);
     }
 
     /// The string in `row`.
@@ -258,21 +290,40 @@ impl Block {
         self.columns.iter().map(BlockColumn::longest).sum()
     }
 
-    /// Gives back what was allocated ahead.
-    pub fn shrink_to_fit(&mut self) {
+    /// Gives back vectors of which less than half is used. (A smaller excess would only seem to be given back: allocators
+    /// shrink in place.)
+    pub fn trim(&mut self) {
+        fn trim<T>(v: &mut Vec<T>) {
+            if v.len() < v.capacity() / 2 {
+                v.shrink_to_fit();
+            }
+        }
         for column in &mut self.columns {
             match &mut column.values {
                 Values::None => {}
-                Values::W1(v) | Values::Codes1(v) => v.shrink_to_fit(),
-                Values::W2(v) | Values::Codes2(v) => v.shrink_to_fit(),
-                Values::W4(v) => v.shrink_to_fit(),
-                Values::W8(v) => v.shrink_to_fit(),
-                Values::W16(v) => v.shrink_to_fit(),
+                Values::W1(v) | Values::Codes1(v) => trim(v),
+                Values::W2(v) | Values::Codes2(v) => trim(v),
+                Values::W4(v) => trim(v),
+                Values::W8(v) => trim(v),
+                Values::W16(v) => trim(v),
                 Values::Bytes(s) => {
-                    s.ends.shrink_to_fit();
-                    s.data.shrink_to_fit();
+                    trim(&mut s.ends);
+                    trim(&mut s.data);
                 }
             }
+        }
+    }
+
+    /// What a block like this one needs room for.
+    pub fn shape(&self) -> Shape {
+        let columns = self.columns.iter().map(|c| match &c.values {
+            Values::Codes2(_) => ColumnShape::Codes2,
+            Values::Bytes(s) => ColumnShape::Bytes(s.data.len() + s.data.len() / 32),
+            _ => ColumnShape::Least,
+        });
+        Shape {
+            rows: self.rows,
+            columns: columns.collect(),
         }
     }
 
