@@ -1,13 +1,13 @@
-//! Sinks that keep or hand out rows as they are: query results and common table expressions.
+//! The sink that hands out the rows of a query.
 
 use super::pipeline::{Flow, LocalSink, Sink};
 use crate::error::Result;
-use crate::runtime::{CancelToken, QueryContext, Reservation};
+use crate::runtime::{CancelToken, QueryContext};
 use crate::vector::Batch;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Bytes that workers ahead of the current partition may hold before they wait.
@@ -169,87 +169,6 @@ impl LocalSink for LocalResult {
     }
 
     fn combine(self: Box<Self>) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Keeps all rows for later pipelines, in the order of partitions.
-pub struct CollectSink {
-    pub batches: Arc<OnceLock<Vec<Batch>>>,
-    shared: Arc<Mutex<Collected>>,
-    owner: &'static str,
-}
-
-#[derive(Default)]
-struct Collected {
-    parts: Vec<((usize, usize), Batch)>,
-    pipeline: usize,
-    reservations: Vec<Reservation>,
-}
-
-impl CollectSink {
-    /// `owner` is named when memory runs out.
-    pub fn new(owner: &'static str) -> Self {
-        Self {
-            batches: Arc::default(),
-            shared: Arc::default(),
-            owner,
-        }
-    }
-}
-
-impl Sink for CollectSink {
-    fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
-        Ok(Box::new(LocalCollect {
-            shared: self.shared.clone(),
-            rows: vec![],
-            ordinal: 0,
-            reservation: context.memory.reservation(self.owner),
-        }))
-    }
-
-    fn end_pipeline(&self) -> Result<()> {
-        self.shared.lock().pipeline += 1;
-        Ok(())
-    }
-
-    fn finish(&self, _context: &QueryContext) -> Result<()> {
-        let mut parts = std::mem::take(&mut self.shared.lock().parts);
-        parts.sort_by_key(|(order, _)| *order);
-        let _ = self.batches.set(parts.into_iter().map(|(_, batch)| batch).collect());
-        Ok(())
-    }
-}
-
-struct LocalCollect {
-    shared: Arc<Mutex<Collected>>,
-    rows: Vec<(usize, Batch)>,
-    ordinal: usize,
-    reservation: Reservation,
-}
-
-impl LocalSink for LocalCollect {
-    fn start_partition(&mut self, ordinal: usize) -> Result<()> {
-        self.ordinal = ordinal;
-        Ok(())
-    }
-
-    fn consume(&mut self, batch: Batch) -> Result<Flow> {
-        let batch = batch.compact()?.detach();
-        self.reservation.grow(batch.memory_size())?;
-        self.rows.push((self.ordinal, batch));
-        Ok(Flow::More)
-    }
-
-    fn combine(self: Box<Self>) -> Result<()> {
-        let mut shared = self.shared.lock();
-        let pipeline = shared.pipeline;
-        shared.parts.extend(
-            self.rows
-                .into_iter()
-                .map(|(ordinal, batch)| ((pipeline, ordinal), batch)),
-        );
-        shared.reservations.push(self.reservation);
         Ok(())
     }
 }

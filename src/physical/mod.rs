@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod collect;
+mod collected;
 mod executor;
 mod explain;
 mod hash_join;

@@ -191,49 +191,6 @@ impl PartitionReader for MemoryReader {
     }
 }
 
-/// Rows that a sink of an earlier pipeline collected: common table expressions.
-pub struct CollectedScan {
-    batches: Arc<std::sync::OnceLock<Vec<Batch>>>,
-    columns: Vec<usize>,
-    next: Mutex<usize>,
-}
-
-impl CollectedScan {
-    /// Gives `columns` of the collected batches, in this order.
-    pub fn new(batches: Arc<std::sync::OnceLock<Vec<Batch>>>, columns: Vec<usize>) -> Self {
-        Self {
-            batches,
-            columns,
-            next: Mutex::new(0),
-        }
-    }
-}
-
-impl Source for CollectedScan {
-    fn start(&self, _context: &QueryContext) -> Result<()> {
-        *self.next.lock() = 0;
-        Ok(())
-    }
-
-    fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
-        let mut next = self.next.lock();
-        let batches = self.batches.get().map_or(&[][..], Vec::as_slice);
-        let chunk = batches.iter().skip(*next * CHUNK).take(CHUNK);
-        let batches = chunk.map(|b| b.project(&self.columns)).collect::<Result<Vec<_>>>()?;
-        if batches.is_empty() {
-            return Ok(None);
-        }
-        *next += 1;
-        let end = batches.len();
-        Ok(Some(Box::new(MemoryReader {
-            batches: Arc::new(batches),
-            at: 0,
-            end,
-            ordinal: *next - 1,
-        })))
-    }
-}
-
 /// All partitions of another source as one, so that a single worker sees the rows in order.
 pub struct Sequential {
     source: Arc<dyn Source>,

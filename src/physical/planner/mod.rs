@@ -9,12 +9,13 @@ mod aggregate;
 mod join;
 mod scan;
 
-use super::collect::{CollectSink, ResultSink};
+use super::collect::ResultSink;
+use super::collected::{CollectSink, Collected, CollectedScan};
 use super::explain::Meters;
 use super::meter::{Meter, MeteredSink, MeteredSource, NodeMeter};
 use super::pipeline::{Pipeline, Sink, Source, Transform};
 use super::project::{Filter, Limit, Pick, Project};
-use super::scan::{CollectedScan, MemoryScan, Sequential};
+use super::scan::{MemoryScan, Sequential};
 use super::sort::sort;
 use super::unnest::Unnest;
 use super::window::{WindowSpec, window};
@@ -59,7 +60,7 @@ pub(super) struct Planner<'a> {
     /// In the order in which they must run.
     pipelines: Vec<Pipeline>,
     /// Where the rows of common table expressions will be.
-    ctes: HashMap<CteId, Arc<std::sync::OnceLock<Vec<Batch>>>>,
+    ctes: HashMap<CteId, Arc<Collected>>,
     /// Runtime filters of joins above, by the column they apply to.
     filters: Vec<(ColumnId, RuntimeFilter)>,
     estimator: Estimator,
@@ -402,16 +403,17 @@ impl<'a> Planner<'a> {
         self.filters = saved;
         self.estimator.define(node.id, &node.definition);
         stream.arrange(node.definition.schema())?;
-        let sink = CollectSink::new("common table expression");
-        self.ctes.insert(node.id, sink.batches.clone());
-        self.finish(stream, Arc::new(sink));
+        let types: Vec<DataType> = stream.schema.iter().map(|f| f.data_type.clone()).collect();
+        let collected = Collected::new("common table expression", &types, self.context);
+        self.ctes.insert(node.id, collected.clone());
+        self.finish(stream, Arc::new(CollectSink::new(collected)));
         self.plan(&node.body, required)
     }
 
     fn plan_cte_reference(&mut self, node: &logical::CteReference, required: &Required) -> Result<Stream> {
-        let batches = self.ctes.get(&node.id).cloned();
-        let batches =
-            batches.ok_or_else(|| Error::internal(format!("common table expression {} is not planned", node.name)))?;
+        let collected = self.ctes.get(&node.id).cloned();
+        let collected = collected
+            .ok_or_else(|| Error::internal(format!("common table expression {} is not planned", node.name)))?;
         let wanted: Vec<usize> = (0..node.schema.len())
             .filter(|&i| required.contains(&node.schema[i].id))
             .collect();
@@ -419,7 +421,7 @@ impl<'a> Planner<'a> {
         let columns = wanted.iter().map(|&i| node.columns[i]).collect();
         Ok(Stream::new(
             format!("Read {}", node.name),
-            Arc::new(CollectedScan::new(batches, columns)),
+            Arc::new(CollectedScan::new(collected, columns)),
             schema,
         ))
     }

@@ -2,7 +2,7 @@
 
 use super::Specification;
 use super::keys::{KeyPlan, KeyStatistics, PackedKey, WideKey};
-use super::order::{Order, RunWriter, SortedRun, position};
+use super::order::{Order, RunWriter, SortedRun, position, write_rows};
 use super::sink::Shared;
 use crate::error::{Error, Result};
 use crate::physical::pipeline::{PartitionReader, Source};
@@ -20,6 +20,7 @@ const PARTITION_ROWS: usize = 1 << 16;
 const MAX_FAN_IN: usize = 256;
 
 /// The rows of a sort, packed in one or two words.
+#[derive(Clone)]
 pub enum Merged {
     Narrow(Arc<Runs<u64>>),
     Wide(Arc<Runs<WideKey>>),
@@ -35,12 +36,14 @@ pub struct Runs<K> {
 }
 
 enum Input<K> {
-    /// All blocks, and for each run its order and the number of its first block.
-    Memory {
-        blocks: Vec<Block>,
-        runs: Vec<(Order<K>, u32)>,
-    },
+    Memory(MemoryRuns<K>),
     Disk(Vec<DiskRun<K>>),
+}
+
+/// All blocks, and for each run its order and the number of its first block.
+struct MemoryRuns<K> {
+    blocks: Vec<Block>,
+    runs: Vec<(Order<K>, u32)>,
 }
 
 /// A run on disk with the packed key of each block's first row.
@@ -55,6 +58,42 @@ enum Part<K> {
     Memory(Vec<Range<usize>>, usize),
     /// Keys from the first on and below the second.
     Disk(Option<K>, Option<K>),
+}
+
+impl Merged {
+    /// The same rows on disk; those that are there already stay as they are.
+    pub fn to_disk(self, context: &QueryContext) -> Result<Self> {
+        Ok(match self {
+            Self::Narrow(runs) => Self::Narrow(to_disk(runs, context)?),
+            Self::Wide(runs) => Self::Wide(to_disk(runs, context)?),
+        })
+    }
+}
+
+fn to_disk<K: PackedKey>(runs: Arc<Runs<K>>, context: &QueryContext) -> Result<Arc<Runs<K>>> {
+    let Input::Memory(memory) = &runs.input else {
+        return Ok(runs);
+    };
+    let specification = &runs.specification;
+    let file = context.spill.file()?;
+    let mut written = vec![];
+    for (i, (order, first)) in memory.runs.iter().enumerate() {
+        let end = memory
+            .runs
+            .get(i + 1)
+            .map_or(memory.blocks.len(), |next| next.1 as usize);
+        let blocks = &memory.blocks[*first as usize..end];
+        let run = write_rows(specification, blocks, order, file.clone(), &context.cancel)?;
+        written.push(DiskRun::new(run, &runs.plan));
+    }
+    let partitions = cut_disk(&written, specification.fetch, context);
+    Ok(Arc::new(Runs {
+        specification: specification.clone(),
+        plan: runs.plan.clone(),
+        input: Input::Disk(written),
+        partitions,
+        _reservations: vec![],
+    }))
 }
 
 impl<K: PackedKey> Runs<K> {
@@ -76,7 +115,7 @@ impl<K: PackedKey> Runs<K> {
         Self {
             specification,
             plan,
-            input: Input::Memory { blocks, runs: orders },
+            input: Input::Memory(MemoryRuns { blocks, runs: orders }),
             partitions,
             _reservations: reservations,
         }
@@ -219,13 +258,13 @@ fn cut_disk<K: PackedKey>(runs: &[DiskRun<K>], fetch: Option<u64>, context: &Que
 }
 
 /// Runs that one worker can merge at once.
-fn fan_in<K>(runs: &[DiskRun<K>], context: &QueryContext) -> usize {
+fn fan_in<K>(specification: &Specification, runs: &[DiskRun<K>], context: &QueryContext) -> usize {
     if context.config.debug_force_spill {
         return 4;
     }
     let block = runs.iter().map(|run| run.run.block_memory).max().unwrap_or(0).max(1);
-    let free = (context.memory.limit() / 2).saturating_sub(context.memory.used());
-    (free / context.threads() / (3 * block)).clamp(2, MAX_FAN_IN)
+    let room = specification.operator.fair_room();
+    (room / context.threads() / (3 * block)).clamp(2, MAX_FAN_IN)
 }
 
 /// Merges the shortest runs until no more are left than can be merged at once.
@@ -235,7 +274,7 @@ fn merge_down<K: PackedKey>(
     mut runs: Vec<DiskRun<K>>,
     context: &QueryContext,
 ) -> Result<Vec<DiskRun<K>>> {
-    let fan_in = fan_in(&runs, context);
+    let fan_in = fan_in(specification, &runs, context);
     while runs.len() > fan_in {
         runs.sort_by_key(|run| std::cmp::Reverse(run.run.run.rows()));
         let mut groups = vec![];
@@ -312,16 +351,18 @@ impl SortSource {
 
 impl Source for SortSource {
     fn start(&self, _context: &QueryContext) -> Result<()> {
+        self.shared.sorted.lock().in_use = true;
         self.next.store(0, Ordering::Relaxed);
         Ok(())
     }
 
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
         let ordinal = self.next.fetch_add(1, Ordering::Relaxed);
-        match self.shared.merged.get() {
+        let merged = self.shared.sorted.lock().merged.clone();
+        match merged {
             None => Err(Error::internal("a sort is read before it has finished")),
-            Some(Merged::Narrow(runs)) => reader(runs, ordinal, &self.shared.context),
-            Some(Merged::Wide(runs)) => reader(runs, ordinal, &self.shared.context),
+            Some(Merged::Narrow(runs)) => reader(&runs, ordinal, &self.shared.context),
+            Some(Merged::Wide(runs)) => reader(&runs, ordinal, &self.shared.context),
         }
     }
 }
@@ -409,12 +450,12 @@ struct DiskCursor<K> {
 
 impl<K: PackedKey> Merger<K> {
     fn new(runs: Arc<Runs<K>>, partition: usize, context: &QueryContext) -> Result<Self> {
-        let mut reservation = context.memory.reservation("Sort");
+        let mut reservation = runs.specification.operator.reservation();
         let mut held = vec![];
         let mut cursors = vec![];
         let mut longest = 0;
         match (&runs.input, runs.partitions.get(partition)) {
-            (Input::Memory { runs: orders, blocks }, Some(Part::Memory(ranges, _))) => {
+            (Input::Memory(MemoryRuns { runs: orders, blocks }), Some(Part::Memory(ranges, _))) => {
                 longest = blocks.iter().map(Block::longest_row).max().unwrap_or(0);
                 for (run, ((order, _), range)) in orders.iter().zip(ranges).enumerate() {
                     let head = order.get(range.start).filter(|_| !range.is_empty()).map(|row| row.0);
@@ -456,7 +497,7 @@ impl<K: PackedKey> Merger<K> {
     /// The blocks that rows come from now.
     fn blocks(&self) -> Vec<&Block> {
         match &self.runs.input {
-            Input::Memory { blocks, .. } => blocks.iter().collect(),
+            Input::Memory(memory) => memory.blocks.iter().collect(),
             Input::Disk(_) => self.held.iter().map(Arc::as_ref).collect(),
         }
     }
@@ -475,7 +516,7 @@ impl<K: PackedKey> Merger<K> {
     fn before_by_value(&self, a: usize, b: usize) -> bool {
         let (left, right) = (self.position(a), self.position(b));
         let block = |p: Position| match &self.runs.input {
-            Input::Memory { blocks, .. } => &blocks[p.block as usize],
+            Input::Memory(memory) => &memory.blocks[p.block as usize],
             Input::Disk(_) => self.held[p.block as usize].as_ref(),
         };
         let order = self
@@ -494,8 +535,8 @@ impl<K: PackedKey> Merger<K> {
                 block: disk.slot,
                 row: cursor.at as u32,
             },
-            (None, Input::Memory { runs, .. }) => {
-                let (order, first) = &runs[cursor.run];
+            (None, Input::Memory(memory)) => {
+                let (order, first) = &memory.runs[cursor.run];
                 let place = position(order[cursor.at].1);
                 Position {
                     block: place.block + first,
@@ -544,8 +585,8 @@ impl<K: PackedKey> Merger<K> {
         let cursor = &mut self.cursors[at];
         cursor.at += 1;
         match (&cursor.disk, &self.runs.input) {
-            (None, Input::Memory { runs, .. }) => {
-                let order = &runs[cursor.run].0;
+            (None, Input::Memory(memory)) => {
+                let order = &memory.runs[cursor.run].0;
                 cursor.head = if cursor.at < cursor.end {
                     order.get(cursor.at).map(|row| row.0)
                 } else {

@@ -13,7 +13,8 @@
 //!
 //! Rows are kept in blocks ([`crate::vector::block`]) and keys as packed integers ([`keys`]). The packing of a run that goes
 //! to disk fits that run; the merge packs the keys again in a way that fits all runs. With a `fetch`, rows after the bound
-//! of the best `fetch` rows seen so far are not kept at all.
+//! of the best `fetch` rows seen so far are not kept at all. Rows that were sorted in memory and wait for their pipeline
+//! become runs on disk when another operator needs their memory.
 
 mod keys;
 mod merge;
@@ -23,7 +24,7 @@ mod sink;
 use super::pipeline::{Sink, Source};
 use crate::error::Result;
 use crate::expression::PhysicalExpr;
-use crate::runtime::QueryContext;
+use crate::runtime::{Operator, QueryContext};
 use crate::types::DataType;
 use crate::vector::block::{Block, Layout};
 use keys::{KeyColumn, KeyPlan};
@@ -63,6 +64,9 @@ struct Specification {
     fetch: Option<u64>,
     /// Memory that a block may take before the next one is begun.
     block_bytes: usize,
+    /// Memory of a block on disk once it is read. Small, because a merge holds one of each run.
+    run_block_bytes: usize,
+    operator: Arc<Operator>,
 }
 
 impl Specification {
@@ -84,14 +88,16 @@ impl Specification {
             };
             columns.push(KeyColumn::new(column, &data_type, descending, nulls_first));
         }
-        let block_bytes = (context.memory.limit() / context.threads() / 64).clamp(8 << 10, 1 << 20);
+        let of_worker = context.memory.limit() / context.threads();
         Ok(Self {
             layout: Layout::new(&types)?,
             width,
             keys: columns,
             computed,
             fetch,
-            block_bytes,
+            block_bytes: (of_worker / 64).clamp(8 << 10, 1 << 20),
+            run_block_bytes: (of_worker / 512).clamp(8 << 10, 1 << 20),
+            operator: context.memory.operator("Sort"),
         })
     }
 

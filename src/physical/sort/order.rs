@@ -99,7 +99,7 @@ impl RunWriter {
     pub fn rows_per_block(specification: &Specification, blocks: &[&Block]) -> usize {
         let rows: usize = blocks.iter().map(|b| b.rows()).sum();
         let bytes: usize = blocks.iter().map(|b| b.memory_size()).sum();
-        let fitting = specification.block_bytes / (bytes / rows.max(1)).max(1);
+        let fitting = specification.run_block_bytes / (bytes / rows.max(1)).max(1);
         specification.rows_at_once(blocks, fitting.clamp(1, SPILL_ROWS))
     }
 
@@ -163,6 +163,29 @@ fn write_run<K: PackedKey>(
 ) -> Result<SortedRun> {
     let mut order = sort_blocks::<K>(plan, blocks, cancel)?;
     truncate(&mut order, specification.fetch);
+    write_ordered(specification, statistics, blocks, &order, file, cancel)
+}
+
+/// Writes the rows of `blocks` in this order as a run.
+pub fn write_rows<K: PackedKey>(
+    specification: &Arc<Specification>,
+    blocks: &[Block],
+    order: &Order<K>,
+    file: Arc<SpillFile>,
+    cancel: &CancelToken,
+) -> Result<SortedRun> {
+    let statistics = KeyStatistics::of(&specification.keys, &specification.layout, blocks);
+    write_ordered(specification, statistics, blocks, order, file, cancel)
+}
+
+fn write_ordered<K: PackedKey>(
+    specification: &Arc<Specification>,
+    statistics: Vec<KeyStatistics>,
+    blocks: &[Block],
+    order: &Order<K>,
+    file: Arc<SpillFile>,
+    cancel: &CancelToken,
+) -> Result<SortedRun> {
     let blocks: Vec<&Block> = blocks.iter().collect();
     let mut writer = RunWriter::new(specification.clone(), file)?;
     for rows in order.chunks(RunWriter::rows_per_block(specification, &blocks)) {

@@ -7,12 +7,12 @@ use super::{SortKey, Specification};
 use crate::error::{Error, Result};
 use crate::expression::PhysicalExpr;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
-use crate::runtime::{QueryContext, Reservation, SpillFile};
+use crate::runtime::{QueryContext, Reservation, Shrink, SpillFile};
 use crate::types::DataType;
 use crate::vector::block::{Appender, Block, Layout, Prepared, Shape};
 use crate::vector::{Batch, Column};
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Rows up to which a `fetch` is a top-N, whose rows are cut while they come.
 const TOP_N: u64 = 100_000;
@@ -29,9 +29,17 @@ pub struct Shared {
     pub context: QueryContext,
     state: Mutex<State>,
     /// The rows in order, once all have come.
-    pub merged: OnceLock<Merged>,
+    pub sorted: Mutex<Sorted>,
     /// Rows after this are not among the first `fetch`.
     bound: Mutex<Option<Bound>>,
+}
+
+/// The outcome of a sort.
+#[derive(Default)]
+pub struct Sorted {
+    pub merged: Option<Merged>,
+    /// Whether a pipeline reads it; it stays where it is from then on.
+    pub in_use: bool,
 }
 
 #[derive(Default)]
@@ -52,9 +60,25 @@ impl Shared {
             specification: Arc::new(Specification::new(types, keys, fetch, context)?),
             context: context.clone(),
             state: Mutex::default(),
-            merged: OnceLock::new(),
+            sorted: Mutex::default(),
             bound: Mutex::default(),
         })
+    }
+}
+
+/// Rows that were sorted in memory become runs on disk.
+impl Shrink for Shared {
+    fn shrink(&self, _bytes: usize) -> Result<usize> {
+        let mut sorted = self.sorted.lock();
+        if sorted.in_use {
+            return Ok(0);
+        }
+        let before = self.specification.operator.held();
+        sorted.merged = match sorted.merged.take() {
+            Some(merged) => Some(merged.to_disk(&self.context)?),
+            None => None,
+        };
+        Ok(before.saturating_sub(self.specification.operator.held()))
     }
 }
 
@@ -83,10 +107,13 @@ impl Sink for SortSink {
             let runs = spill_rest(specification, memory, spilled, context)?;
             Runs::on_disk(specification, runs, context)?
         };
-        self.shared
-            .merged
-            .set(merged)
-            .map_err(|_| Error::internal("a sort finished twice"))
+        let before = self.shared.sorted.lock().merged.replace(merged);
+        let shared: Weak<Shared> = Arc::downgrade(&self.shared);
+        context.memory.register(shared);
+        match before {
+            Some(_) => Err(Error::internal("a sort finished twice")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -115,7 +142,7 @@ fn sort_in_memory(specification: &Arc<Specification>, kept: Vec<Kept>, context: 
     let plan = Arc::new(specification.plan(&found.into_inner()));
     let have: usize = reservations.iter().map(Reservation::bytes).sum();
     let blocks_bytes: usize = parts.iter().flatten().map(Block::memory_size).sum();
-    let mut missing = context.memory.reservation("Sort");
+    let mut missing = specification.operator.reservation();
     missing.grow((blocks_bytes + rows * order_bytes(&plan)).saturating_sub(have))?;
     reservations.push(missing);
     match plan.is_wide() {
@@ -218,6 +245,7 @@ impl LocalSort {
             }
             _ => None,
         };
+        let reservation = shared.specification.operator.reservation();
         Ok(Self {
             appender: Appender::new(shared.specification.layout.clone()),
             shared,
@@ -230,7 +258,7 @@ impl LocalSort {
             shape_bytes: 0,
             rows: 0,
             order_bytes: size_of::<(WideKey, u32)>(),
-            reservation: context.memory.reservation("Sort"),
+            reservation,
             file: None,
             batches: 0,
             filter,
@@ -310,21 +338,8 @@ impl LocalSort {
             return Ok(());
         }
         let missing = wanted.saturating_sub(held);
-        // A fifth of the memory is left to whoever comes after and cannot spill; but a little must always be there, or
-        // every batch would become a run.
-        let memory = &self.context.memory;
-        let little = memory.limit() / (16 * self.context.threads());
-        let limit = if held + missing <= little {
-            memory.limit()
-        } else {
-            memory.limit() / 5 * 4
-        };
         let chunk = missing.max(self.shared.specification.block_bytes);
-        let fits = |bytes: usize| memory.used().saturating_add(bytes) <= limit;
-        if self.blocks.len() < RUN_BLOCKS
-            && ((fits(chunk) && self.reservation.try_grow(chunk))
-                || (fits(missing) && self.reservation.try_grow(missing)))
-        {
+        if self.blocks.len() < RUN_BLOCKS && (self.may_grow(chunk)? || self.may_grow(missing)?) {
             return Ok(());
         }
         if self.rows > 0 {
@@ -332,6 +347,21 @@ impl LocalSort {
             return self.reserve(bytes, rows);
         }
         self.reservation.grow(missing)
+    }
+
+    /// Grows by `bytes` if that leaves enough to others.
+    fn may_grow(&mut self, bytes: usize) -> Result<bool> {
+        if self.reservation.try_grow_fairly(bytes)? {
+            return Ok(true);
+        }
+        let memory = &self.context.memory;
+        // An operator that is alone leaves a fifth to whoever comes after. And a little must always be there, or every
+        // batch would become a run.
+        let alone = memory.used() == self.reservation.operator().held();
+        let little = memory.limit() / (16 * self.context.threads());
+        let allowed =
+            alone && memory.used() + bytes <= memory.limit() / 5 * 4 || self.reservation.bytes() + bytes <= little;
+        Ok(allowed && self.reservation.try_grow(bytes))
     }
 
     /// Sorts the rows and writes them as a run.

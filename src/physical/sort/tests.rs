@@ -305,6 +305,70 @@ fn several_keys_on_disk_in_several_passes() {
 }
 
 #[test]
+fn more_runs_than_fit_into_memory_take_more_passes() {
+    let input = batches(&mut Random(5), &[40; 120]);
+    let once = |c: &QueryContext| {
+        check(&input, &[(0, false, false)], None, c);
+        c.metrics.bytes_spilled.get()
+    };
+    // Forty runs; four are merged at a time, so that most rows are written three times.
+    let in_passes = once(&context(|c| {
+        c.debug_force_spill = true;
+        c.threads = 1;
+    }));
+    // The same runs, all merged at once.
+    let sizes: Vec<Batch> = input.iter().take(12).cloned().collect();
+    let few = context(|c| {
+        c.debug_force_spill = true;
+        c.threads = 1;
+    });
+    check(&sizes, &[(0, false, false)], None, &few);
+    let at_once = few.metrics.bytes_spilled.get() * 10;
+    assert!(
+        in_passes > at_once * 2,
+        "{in_passes} bytes in passes, {at_once} at once"
+    );
+}
+
+#[test]
+fn sorted_rows_at_rest_make_room_for_others() {
+    let input = batches(&mut Random(17), &[3000, 2000, 4000]);
+    let types = types(&input[0]);
+    for fetch in [None, Some(5000)] {
+        let context = context(|c| c.memory_limit = 32 << 20);
+        let keys = vec![(column(9, &types), true, false), (column(15, &types), false, false)];
+        let (sink, source) = sort(&types, keys, fetch, &context).unwrap();
+        let pipeline = |source, sink: Arc<dyn Sink>| Pipeline {
+            name: "test".into(),
+            source,
+            transforms: vec![],
+            sink,
+            finishes_sink: true,
+        };
+        let scan = Arc::new(MemoryScan::new(input.clone()));
+        run_pipelines(vec![pipeline(scan, sink)], &context).unwrap();
+        assert!(context.memory.used() > 0 && context.metrics.bytes_spilled.get() == 0);
+        context.memory.reservation("other").grow(32 << 20).unwrap();
+        assert_eq!(context.memory.used(), 0);
+        let collected = Arc::new(Mutex::new(vec![]));
+        run_pipelines(vec![pipeline(source, Arc::new(Collect(collected.clone())))], &context).unwrap();
+        let mut parts = std::mem::take(&mut *collected.lock());
+        parts.sort_by_key(|(ordinal, _)| *ordinal);
+        let output: Vec<Batch> = parts.into_iter().map(|(_, batch)| batch).collect();
+        let expected = run(
+            &input,
+            vec![(column(9, &types), true, false), (column(15, &types), false, false)],
+            fetch,
+            &self::context(|_| ()),
+        )
+        .unwrap();
+        for i in 0..types.len() {
+            assert_eq!(&plain(&output, i), &plain(&expected, i), "column {i}");
+        }
+    }
+}
+
+#[test]
 fn many_rows_become_ranges_that_workers_merge() {
     let mut random = Random(3);
     let numbers = |random: &mut Random, first: i64| -> Batch {
