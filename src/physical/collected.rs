@@ -147,7 +147,7 @@ impl Sink for CollectSink {
         pieces.sort_by_key(|(order, _)| *order);
         state.chunks = into_chunks(pieces.into_iter().map(|(_, piece)| piece));
         if context.config.debug_force_spill {
-            for at in (0..state.chunks.len()).step_by(2) {
+            for at in (0..state.chunks.len()).step_by(4) {
                 self.0.spill(&mut state, at)?;
             }
         }
