@@ -15,6 +15,7 @@
 //! that sees a manifest hides the files it names until it is done, so that readers of ours see before or after, never between.
 //! Names start with `_` or `.`, which everybody's listings leave out.
 
+use super::lock::{Lock, locks_in};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -36,7 +37,7 @@ pub struct Staging {
     id: String,
     /// Where the lock, the manifest and the files are.
     folder: PathBuf,
-    lock: Option<(PathBuf, File)>,
+    lock: Option<Lock>,
     /// Folders made on the way to the target, outermost first.
     made: Vec<PathBuf>,
 }
@@ -92,25 +93,20 @@ impl Staging {
             _ => (parent, PREFIX),
         };
         sweep(&target);
-        let made = make_folders(&home)?;
         let mut staging = Self {
             target,
             kind,
-            id: new_id(),
+            id: String::new(),
             folder: PathBuf::new(),
             lock: None,
-            made,
+            made: vec![],
         };
-        staging.lock = Some(loop {
-            let path = home.join(format!("{prefix}{}.lock", staging.id));
-            let file = File::create_new(&path).map_err(|e| at(&path, e))?;
-            file.lock().map_err(|e| at(&path, e))?;
-            // Between creation and lock a sweeper may have taken it for one left behind.
-            if path.exists() {
-                break (path, file);
-            }
-            staging.id = new_id();
-        });
+        let (made, id) = (&mut staging.made, &mut staging.id);
+        let make = |folder: &Path| make_folders(folder).map(|new| made.extend(new));
+        staging.lock = Some(Lock::take(&home, make, || {
+            *id = new_id();
+            format!("{prefix}{id}.lock")
+        })?);
         staging.folder = home.join(format!("{prefix}{}", staging.id));
         let data = staging.data_folder();
         fs::create_dir_all(&data).map_err(|e| at(&data, e))?;
@@ -197,12 +193,12 @@ impl Staging {
     }
 
     fn unlock(&mut self) {
-        if let Some((path, file)) = self.lock.take() {
-            let _ = fs::remove_file(&path);
-            drop(file);
+        if let Some(lock) = self.lock.take() {
+            let home = lock.folder().map(Path::to_path_buf);
+            lock.remove();
             if self.kind == Kind::IntoFolder {
                 // Only when no other write is under way.
-                let _ = path.parent().map(fs::remove_dir);
+                home.map(fs::remove_dir);
             }
         }
     }
@@ -229,11 +225,10 @@ pub fn unpublished(folder: &Path) -> HashSet<String> {
         if manifest(MANIFEST).is_none() && manifest(PUBLISHED).is_none() {
             continue;
         }
-        if let Some(held) = lock_of_dead(&lock)
+        if let Some(held) = Lock::of_dead(&lock)
             && finish(folder, &staging).is_ok()
         {
-            let _ = fs::remove_file(&lock);
-            drop(held);
+            held.remove();
             continue;
         }
         let files = manifest(MANIFEST)
@@ -250,35 +245,49 @@ fn sweep(target: &Path) {
     let parent = target.parent().unwrap_or(Path::new("/"));
     let inside = stagings(&target.join(TRANSACTIONS), "");
     for (folder, lock) in stagings(parent, PREFIX).into_iter().chain(inside) {
-        let Some(held) = lock_of_dead(&lock) else { continue };
+        let Some(held) = Lock::of_dead(&lock) else { continue };
         let done = match folder.join(MANIFEST).exists() || folder.join(PUBLISHED).exists() {
             true => finish(target, &folder).is_ok(),
             false => fs::remove_dir_all(&folder).is_ok() || !folder.exists(),
         };
         if done {
-            let _ = fs::remove_file(&lock);
+            held.remove();
         }
-        drop(held);
     }
 }
 
 /// The staging folders in `home` with their locks.
 fn stagings(home: &Path, prefix: &str) -> Vec<(PathBuf, PathBuf)> {
-    let Ok(entries) = fs::read_dir(home) else { return vec![] };
-    let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
-    let ids = entries
-        .flatten()
-        .filter_map(name)
-        .filter(|n| n.starts_with(prefix) && n.ends_with(".lock"));
-    ids.map(|lock| (home.join(lock.trim_end_matches(".lock")), home.join(&lock)))
-        .collect()
+    let named = |(name, lock): (String, PathBuf)| (home.join(name), lock);
+    locks_in(home, prefix).into_iter().map(named).collect()
 }
 
-/// The lock, when its owner does not hold it any more.
-fn lock_of_dead(path: &Path) -> Option<File> {
-    let file = File::options().write(true).open(path).ok()?;
-    file.try_lock().ok()?;
-    path.exists().then_some(file)
+/// Whether files whose names start with `prefix` have appeared below `folder`. What a dead process left half published is
+/// finished first.
+pub(super) fn is_published(folder: &Path, prefix: &str) -> bool {
+    unpublished(folder);
+    published(folder, prefix).is_ok_and(|files| !files.is_empty())
+}
+
+/// Removes the files whose names start with `prefix`, and the folders that are empty without them.
+pub(super) fn remove_published(folder: &Path, prefix: &str) -> Result<()> {
+    for file in published(folder, prefix)? {
+        let path = folder.join(file);
+        fs::remove_file(&path).map_err(|e| at(&path, e))?;
+        let inside = path.ancestors().skip(1).take_while(|f| f.starts_with(folder));
+        // Those that are not empty stay.
+        inside.for_each(|f| drop(fs::remove_dir(f)));
+    }
+    Ok(())
+}
+
+fn published(folder: &Path, prefix: &str) -> Result<Vec<String>> {
+    let mut files = files_below(folder)?;
+    files.retain(|path| {
+        let name = Path::new(path).file_name().and_then(|n| n.to_str());
+        name.is_some_and(|n| n.starts_with(prefix)) && !Path::new(path).starts_with(TRANSACTIONS)
+    });
+    Ok(files)
 }
 
 fn read_manifest(path: &Path) -> Option<Manifest> {
@@ -364,12 +373,12 @@ fn make_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// `20261122_141500_9f86d081884c7d65`: by time, so that names of later statements sort later, and unique by chance.
-fn new_id() -> String {
+pub(super) fn new_id() -> String {
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     format!("{}_{random:016x}", chrono::Utc::now().format("%Y%m%d_%H%M%S"))
 }
 
-fn at(path: &Path, e: std::io::Error) -> Error {
+pub(super) fn at(path: &Path, e: std::io::Error) -> Error {
     Error::storage(format!("{}: {e}", path.display()))
 }
 

@@ -3,6 +3,8 @@
 pub mod commit;
 mod definition;
 mod information_schema;
+mod journal;
+mod lock;
 mod partitions;
 mod resolve;
 mod statistics;
@@ -13,6 +15,7 @@ pub use definition::{
     CatalogObject, ColumnDefinition, DatabaseDefinition, TableDefinition, ViewDefinition, hive_type_name,
 };
 pub use information_schema::{information_table, information_tables};
+pub use journal::Journal;
 pub use partitions::{NULL_PARTITION, partition_folder, partition_keys, partition_value};
 pub use resolve::{FilesReference, in_parallel, resolve_files, resolve_table};
 pub use store::{Catalog, DEFAULT_DATABASE, INFORMATION_SCHEMA, IfExists};

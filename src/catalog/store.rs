@@ -4,6 +4,7 @@
 //! lakehouse/
 //!   _catalog/databases/sales.json        one file per database,
 //!   _catalog/objects/sales/orders.json   … per table or view
+//!   _catalog/pending/                    what is being done to files and entries together (`journal.rs`)
 //!   sales/orders/…                       files of managed tables
 //! ```
 //!
@@ -11,7 +12,8 @@
 //! warehouse see an object or do not, and of two that create the same one fails. Nothing is kept in memory but temporary
 //! objects, which hide those on disk and end with the session. No folder is made before something is to be remembered.
 
-use super::definition::{CatalogObject, DatabaseDefinition};
+use super::definition::{CatalogObject, DatabaseDefinition, TableDefinition};
+use super::journal;
 use crate::error::{Error, Result};
 use parking_lot::RwLock;
 use serde::Serialize;
@@ -110,6 +112,15 @@ impl Catalog {
     }
 
     /// # Errors
+    /// When there is no such database, or nothing can be created in it.
+    pub fn require_open_database(&self, name: &str) -> Result<DatabaseDefinition> {
+        match name {
+            INFORMATION_SCHEMA => Err(Error::plan(format!("nothing can be created in {INFORMATION_SCHEMA}"))),
+            _ => self.require_database(name),
+        }
+    }
+
+    /// # Errors
     /// When the database exists.
     pub fn create_database(&self, database: DatabaseDefinition, temporary: bool) -> Result<()> {
         let exists = || Error::plan(format!("database \"{}\" exists already", database.name));
@@ -142,6 +153,7 @@ impl Catalog {
 
     /// The tables and views of a database, by name.
     pub fn objects(&self, database: &str) -> Result<Vec<CatalogObject>> {
+        journal::recover(self);
         let mut all = BTreeMap::new();
         for path in files_in(&self.objects_folder(database))? {
             if let Some(object) = read::<CatalogObject>(&path)? {
@@ -166,7 +178,33 @@ impl Catalog {
         if let Some(found) = self.temporary.read().objects.get(&key) {
             return Ok(Some(found.clone()));
         }
-        read(&self.object_file(database, name))
+        let path = self.object_file(database, name);
+        match read(&path)? {
+            // Its maker may have died just before it would have been there.
+            None if journal::recover(self) => read(&path),
+            found => Ok(found),
+        }
+    }
+
+    /// Whether there is an entry of that name.
+    pub(super) fn is_remembered(&self, database: &str, name: &str) -> bool {
+        self.object_file(database, name).exists()
+    }
+
+    /// Remembers a table whose files are there already.
+    ///
+    /// # Errors
+    /// `Conflict` when the name was taken meanwhile.
+    pub(super) fn add_entry(&self, table: TableDefinition) -> Result<()> {
+        let path = self.object_file(&table.database, &table.name);
+        let name = format!("{}.{}", table.database, table.name);
+        let entry = CatalogObject::Table(table);
+        if write(&path, &entry, IfExists::Error)? || read(&path)?.is_some_and(|existing| entry == existing) {
+            return Ok(());
+        }
+        Err(Error::conflict(format!(
+            "somebody else created \"{name}\" at the same time"
+        )))
     }
 
     /// # Errors
@@ -198,10 +236,7 @@ impl Catalog {
     /// When the name is taken and is not to be replaced; when the database does not exist.
     pub fn create(&self, object: CatalogObject, if_exists: IfExists, temporary: bool) -> Result<()> {
         let (database, name) = (object.database().to_string(), object.name().to_string());
-        if database == INFORMATION_SCHEMA {
-            return Err(Error::plan(format!("nothing can be created in {INFORMATION_SCHEMA}")));
-        }
-        self.require_database(&database)?;
+        self.require_open_database(&database)?;
         let taken = |what: &str| Error::plan(format!("{what} \"{database}.{name}\" exists already"));
         let existing = self.object(&database, &name)?;
         match existing {
@@ -250,6 +285,10 @@ impl Catalog {
             None => self.warehouse.join(file_name(database)).to_string_lossy().into_owned(),
         };
         Ok(format!("{}/{}", folder.trim_end_matches('/'), file_name(name)))
+    }
+
+    pub(super) fn pending_folder(&self) -> PathBuf {
+        self.warehouse.join("_catalog/pending")
     }
 
     fn databases_folder(&self) -> PathBuf {
@@ -356,7 +395,7 @@ fn at(path: &Path, e: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::definition::{TableDefinition, ViewDefinition};
+    use super::super::definition::ViewDefinition;
     use super::*;
 
     fn table(name: &str) -> CatalogObject {

@@ -2,7 +2,8 @@
 
 use super::{Session, StatementResult};
 use crate::catalog::{
-    CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, TableDefinition, ViewDefinition, hive_type_name,
+    CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
+    hive_type_name,
 };
 use crate::error::{Error, Result};
 use crate::format::{FormatEntry, Options, find_format, format_of_file};
@@ -158,7 +159,7 @@ impl Session {
             .ok_or_else(|| Error::internal("CREATE TABLE without a name"))?;
         let (database, table) = self.qualified(name);
         self.catalog()
-            .require_database(&database)
+            .require_open_database(&database)
             .map_err(|e| e.with_span(name.span))?;
         if statement.external && statement.location.is_none() {
             return Err(Error::plan(format!("external table \"{table}\" needs a LOCATION")).with_span(name.span));
@@ -250,17 +251,21 @@ impl Session {
 
     /// Forgets an object; the files of a managed table go with it.
     fn drop_definition(&self, object: &CatalogObject) -> Result<()> {
-        self.catalog().drop(object.database(), object.name())?;
-        if let CatalogObject::Table(table) = object
-            && !table.external
-        {
-            let location = Location::parse(&table.location)?;
-            if exists(&location)? {
-                let path = location.local_path()?;
-                std::fs::remove_dir_all(&path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
-                crate::storage::forget_open_files(&table.location);
-            }
+        let (database, name) = (object.database(), object.name());
+        let table = match object {
+            CatalogObject::Table(table) if !table.external => table,
+            _ => return self.catalog().drop(database, name),
+        };
+        let temporary = self.catalog().is_temporary(database, name);
+        let journal = (!temporary).then(|| Journal::drop(self.catalog(), table)).transpose()?;
+        self.catalog().drop(database, name)?;
+        let location = Location::parse(&table.location)?;
+        if exists(&location)? {
+            let path = location.local_path()?;
+            std::fs::remove_dir_all(&path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
+            crate::storage::forget_open_files(&table.location);
         }
+        journal.into_iter().for_each(Journal::done);
         Ok(())
     }
 }

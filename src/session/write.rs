@@ -5,7 +5,7 @@ use super::ddl::unique;
 use super::write_format::{check_write_options, is_ordered, with_compression_of, write_format};
 use super::{Session, StatementResult, WriteOptions};
 use crate::catalog::commit::Staging;
-use crate::catalog::{CatalogObject, ColumnDefinition, TableDefinition};
+use crate::catalog::{CatalogObject, ColumnDefinition, Journal, TableDefinition};
 use crate::error::{Error, Result};
 use crate::format::{Options, find_format, format_of_file};
 use crate::logical::{Expr, LogicalPlan, PlanBuilder};
@@ -68,6 +68,7 @@ impl Session {
         };
         definition.columns = describe(columns);
         definition.partitioned_by = describe(partitioned_by);
+        definition.check_columns()?;
         if definition.columns.is_empty() {
             return Err(Error::plan("a table needs a column that is no partition key"));
         }
@@ -87,11 +88,14 @@ impl Session {
             table: true,
         };
         let rows = self.write_rows(named(plan, &definition), &staging, &target)?;
-        staging.commit(vec![])?;
-        if let Err(e) = self.register(definition, statement) {
-            // Somebody took the name meanwhile; the files are nobody's.
-            let _ = std::fs::remove_dir_all(&folder);
-            return Err(e);
+        if self.temporary_ddl() {
+            staging.commit(vec![])?;
+            self.register(definition, statement)?;
+        } else {
+            let prefix = staging.file_prefix().to_string();
+            let journal = Journal::create(self.catalog(), &definition, &prefix)?;
+            staging.commit(vec![])?;
+            journal.add_table(self.catalog(), definition, &prefix)?;
         }
         Ok(StatementResult::written("CREATE TABLE", rows))
     }

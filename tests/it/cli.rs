@@ -1,44 +1,11 @@
 //! Stories of the command line: what goes in, what comes out where, and with which exit code.
 
+use crate::program::{ENDLESS, lakebed, outcome, run};
 use assert_cmd::Command;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// The program, with a warehouse of its own.
-fn lakebed(folder: &TempDir) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("lakebed"));
-    command
-        .arg("--no-init")
-        .arg("--warehouse")
-        .arg(folder.path().join("warehouse"));
-    command.env_remove("NO_COLOR").timeout(Duration::from_secs(120));
-    command
-}
-
-/// What a run gave.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn run(arguments: &[&str]) -> Run {
-    let folder = tempfile::tempdir().unwrap();
-    outcome(lakebed(&folder).args(arguments))
-}
-
-fn outcome(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 /// Runs SQL that must work.
 fn sql(text: &str) -> String {
@@ -426,39 +393,6 @@ fn file(text: &str) -> (i32, String) {
 }
 
 #[test]
-fn a_target_that_cannot_be_written_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    // A file where a folder is needed fails for every user, also for one who may write everywhere.
-    let blocked = folder.path().join("blocked");
-    fs::write(&blocked, "in the way").unwrap();
-    let query = format!("COPY (SELECT 1 AS x) TO '{}/out' STORED AS PARQUET", blocked.display());
-    let run = outcome(lakebed(&folder).args(["-c", &query]));
-    assert_eq!(run.code, 4, "{} {}", run.out, run.err);
-    assert_eq!(fs::read_to_string(&blocked).unwrap(), "in the way");
-}
-
-#[test]
-fn a_statement_that_fails_writes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("out");
-    let query = format!(
-        "COPY (SELECT 1 / (x - 9000) AS y FROM UNNEST(sequence(1, 10000)) AS t(x)) TO '{}/' STORED AS PARQUET",
-        target.display()
-    );
-    let run = outcome(lakebed(&folder).args(["-c", &query]));
-    assert_eq!(run.code, 1, "{}", run.err);
-    assert!(is_empty(&target), "nothing is left behind");
-}
-
-fn is_empty(folder: &Path) -> bool {
-    !folder.exists() || fs::read_dir(folder).unwrap().next().is_none()
-}
-
-/// A query that takes long and gives rows all the time.
-const ENDLESS: &str =
-    "SELECT a.x + b.x AS s FROM UNNEST(sequence(1, 100000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 100000)) AS b(x)";
-
-#[test]
 fn a_closed_pipe_is_success_and_stops_the_query() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("lakebed"))
@@ -489,7 +423,9 @@ fn ctrl_c_stops_a_query_at_once() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // Long enough for the query to run.
     std::thread::sleep(Duration::from_millis(1000));
+    assert!(child.try_wait().unwrap().is_none());
     let begin = Instant::now();
     let id = child.id().to_string();
     assert!(
@@ -501,8 +437,8 @@ fn ctrl_c_stops_a_query_at_once() {
     );
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
-    // 200 ms are promised; a machine busy with other tests gets more.
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    // 200 ms are promised; the rest is for a machine that is busy with other tests.
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! What SQL tests cannot say.
 
 mod cli;
+mod faults;
 mod functions;
 mod layers;
 mod memory;
+mod program;
 mod random_queries;
 
 /// Configurations and rows as text, shared with the tests of queries.
