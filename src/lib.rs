@@ -18,3 +18,8 @@ pub mod types;
 pub mod vector;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The example of the project's front page, which is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;

@@ -109,6 +109,14 @@ impl Expr {
         Ok(Expr::Not(Box::new(self.to_boolean("NOT")?)))
     }
 
+    /// `self IS NOT NULL`.
+    pub fn is_present(self) -> Expr {
+        Expr::IsNull {
+            expr: Box::new(self),
+            negated: true,
+        }
+    }
+
     /// `self` as a condition.
     ///
     /// # Errors

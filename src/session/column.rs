@@ -489,7 +489,10 @@ impl<'a> Typing<'a> {
             Node::Over(call, window) => self.over(call, window)?,
             Node::Call(call) => match scalar::find(&call.name) {
                 Some(function) => Expr::call_function(function, self.all(&call.arguments)?)?,
-                None => self.aggregate(call)?,
+                None if aggregate::find(&call.name).is_some() || window::find(&call.name).is_some() => {
+                    self.aggregate(call)?
+                }
+                None => self.special(call)?,
             },
         })
     }
@@ -513,6 +516,26 @@ impl<'a> Typing<'a> {
         let parsed = sql::parse_expression(text)?;
         let bind = |context: &sql::BindContext| sql::bind_expression(&parsed, self.schema, context);
         Relations::default().with_context(self.session, &[], bind)
+    }
+
+    /// A function that is only syntax, such as `coalesce`: bound as SQL over columns that stand for its arguments.
+    fn special(&mut self, call: &Call) -> Result<Expr> {
+        if !call.name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            return Err(unknown_function(&call.name));
+        }
+        let arguments = self.all(&call.arguments)?;
+        let numbered = arguments.iter().enumerate();
+        let fields: Vec<Field> = numbered
+            .map(|(i, e)| Field::new(format!("argument{i}"), e.data_type(), true))
+            .collect();
+        let names: Vec<&str> = fields.iter().map(|f| f.name.as_ref()).collect();
+        let parsed = sql::parse_expression(&format!("{}({})", call.name, names.join(", ")))?;
+        let values = fields.iter().map(|f| f.id).zip(arguments).collect();
+        let schema = Schema::new(fields);
+        let bind = |context: &sql::BindContext| sql::bind_expression(&parsed, &schema, context);
+        Relations::default()
+            .with_context(self.session, &[], bind)?
+            .replace_columns(&values)
     }
 
     fn aggregate_call(&mut self, call: &Call) -> Result<AggregateCall> {

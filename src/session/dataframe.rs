@@ -299,7 +299,7 @@ impl DataFrame {
         let mut items = vec![];
         for (left, right, name) in named {
             let value = match (full, from_right) {
-                (true, _) => Expr::call("coalesce", vec![left, right])?,
+                (true, _) => Expr::case(vec![(left.clone().is_present(), left)], Some(right))?,
                 (_, true) => right,
                 _ => left,
             };
@@ -440,8 +440,14 @@ impl DataFrame {
         count.ok_or_else(|| Error::internal("count gives one number"))
     }
 
+    /// Prints the first `rows` rows as a table.
+    pub fn show(&self, rows: u64) -> Result<()> {
+        println!("{}", self.text(rows)?);
+        Ok(())
+    }
+
     /// The first `rows` rows as a table of text.
-    pub fn show(&self, rows: u64) -> Result<String> {
+    pub fn text(&self, rows: u64) -> Result<String> {
         let batches = self.take(rows)?;
         let mut table = comfy_table::Table::new();
         table.set_header(self.schema().iter().map(|f| f.name.to_string()));

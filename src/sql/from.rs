@@ -193,13 +193,7 @@ impl Binder<'_> {
         for (name, l, r) in &merged {
             let expr = match kind {
                 JoinKind::Right => r.clone(),
-                JoinKind::Full => {
-                    let present = Expr::IsNull {
-                        expr: Box::new(l.clone()),
-                        negated: true,
-                    };
-                    Expr::case(vec![(present, l.clone())], Some(r.clone()))?
-                }
+                JoinKind::Full => Expr::case(vec![(l.clone().is_present(), l.clone())], Some(r.clone()))?,
                 _ => l.clone(),
             };
             scope.columns.push(ScopeColumn {

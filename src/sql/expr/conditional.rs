@@ -70,7 +70,7 @@ impl Binder<'_> {
                 let mut values = bound(self)?;
                 let (if_null, if_present) = (values.pop(), values.pop());
                 match (values.pop(), if_present) {
-                    (Some(value), Some(if_present)) => Expr::case(vec![(is_present(value), if_present)], if_null)?,
+                    (Some(value), Some(if_present)) => Expr::case(vec![(value.is_present(), if_present)], if_null)?,
                     _ => return Err(Error::internal("nvl2 has three arguments")),
                 }
             }
@@ -104,7 +104,7 @@ impl Binder<'_> {
         let mut branches = vec![];
         for value in values {
             let again = self.repeat(&value)?;
-            branches.push((is_present(again), value));
+            branches.push((again.is_present(), value));
         }
         match (branches.is_empty(), last) {
             (true, Some(only)) => Ok(only),
@@ -131,13 +131,6 @@ impl Binder<'_> {
             }
         }
         Expr::case(branches, otherwise)
-    }
-}
-
-fn is_present(value: Expr) -> Expr {
-    Expr::IsNull {
-        expr: Box::new(value),
-        negated: true,
     }
 }
 
