@@ -10,7 +10,7 @@ use arrow::array::ArrayRef;
 use std::sync::Arc;
 
 /// Memory is asked for in steps of at least this.
-const STEP: usize = 64 << 10;
+pub(super) const STEP: usize = 64 << 10;
 
 /// Group columns, then the state columns of each aggregate: one row per group.
 pub(super) type States = Vec<ArrayRef>;

@@ -14,6 +14,8 @@ mod operator;
 mod single;
 mod states;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use operator::HashAggregate;
 pub use single::SingleAggregate;

@@ -1,10 +1,11 @@
 //! Aggregation without groups: one row out, whatever comes in.
 
+use super::local::STEP;
 use super::{AggregateSpec, accumulators, evaluate};
 use crate::error::Result;
 use crate::functions::aggregate::Accumulator;
 use crate::physical::pipeline::{Flow, LocalSink, PartitionReader, Sink, Source};
-use crate::runtime::{QueryContext, Reservation};
+use crate::runtime::{Operator, QueryContext, Reservation};
 use crate::vector::Batch;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -12,16 +13,55 @@ use std::sync::Arc;
 /// Sink of the rows, source of the one result row.
 pub struct SingleAggregate {
     spec: Arc<AggregateSpec>,
-    locals: Arc<Mutex<Vec<Vec<Box<dyn Accumulator>>>>>,
-    result: Mutex<Option<Batch>>,
+    shared: Arc<Mutex<Shared>>,
+    result: Mutex<Option<OneBatch>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Made with the first worker.
+    operator: Option<Arc<Operator>>,
+    states: Vec<State>,
+}
+
+/// The states of one worker and their memory.
+struct State {
+    accumulators: Vec<Box<dyn Accumulator>>,
+    reservation: Reservation,
+}
+
+impl State {
+    /// Reserves what the states take, and as much again for the copy that takes them out.
+    fn reserve(&mut self) -> Result<()> {
+        let bytes: usize = self.accumulators.iter().map(|a| a.memory_size()).sum();
+        if 2 * bytes <= self.reservation.bytes() {
+            return Ok(());
+        }
+        let ahead = bytes / 4 + STEP;
+        if self.reservation.try_grow(2 * bytes + ahead - self.reservation.bytes()) {
+            return Ok(());
+        }
+        self.reservation.resize(2 * bytes)
+    }
 }
 
 impl SingleAggregate {
     pub fn new(spec: Arc<AggregateSpec>) -> Arc<Self> {
         Arc::new(Self {
             spec,
-            locals: Arc::default(),
+            shared: Arc::default(),
             result: Mutex::default(),
+        })
+    }
+
+    fn state(&self, context: &QueryContext) -> Result<State> {
+        let mut shared = self.shared.lock();
+        let operator = shared
+            .operator
+            .get_or_insert_with(|| context.memory.operator("Aggregate"));
+        Ok(State {
+            accumulators: accumulators(&self.spec)?,
+            reservation: operator.reservation(),
         })
     }
 }
@@ -30,56 +70,58 @@ impl Sink for SingleAggregate {
     fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
         Ok(Box::new(LocalSingle {
             spec: self.spec.clone(),
-            accumulators: accumulators(&self.spec)?,
-            locals: self.locals.clone(),
-            reservation: context.memory.reservation("aggregate"),
-            batches: 0,
+            state: self.state(context)?,
+            shared: self.shared.clone(),
         }))
     }
 
-    fn finish(&self, _context: &QueryContext) -> Result<()> {
-        let mut locals = std::mem::take(&mut *self.locals.lock()).into_iter();
-        let mut total = match locals.next() {
+    fn finish(&self, context: &QueryContext) -> Result<()> {
+        let states = std::mem::take(&mut self.shared.lock().states);
+        let mut states = states.into_iter();
+        let mut total = match states.next() {
             Some(first) => first,
-            None => accumulators(&self.spec)?,
+            None => self.state(context)?,
         };
-        for mut local in locals {
-            for (total, part) in total.iter_mut().zip(&mut local) {
+        for mut state in states {
+            for (total, part) in total.accumulators.iter_mut().zip(&mut state.accumulators) {
                 total.merge(&part.state(1)?, &[0], 1)?;
             }
+            drop(state);
+            total.reserve()?;
         }
-        let arrays = total.iter_mut().map(|a| a.finish(1)).collect::<Result<Vec<_>>>()?;
-        *self.result.lock() = Some(Batch::from_arrays(arrays, 1));
+        let arrays = total
+            .accumulators
+            .iter_mut()
+            .map(|a| a.finish(1))
+            .collect::<Result<Vec<_>>>()?;
+        *self.result.lock() = Some(OneBatch {
+            batch: Some(Batch::from_arrays(arrays, 1)),
+            _memory: total.reservation,
+        });
         Ok(())
     }
 }
 
 struct LocalSingle {
     spec: Arc<AggregateSpec>,
-    accumulators: Vec<Box<dyn Accumulator>>,
-    locals: Arc<Mutex<Vec<Vec<Box<dyn Accumulator>>>>>,
-    reservation: Reservation,
-    batches: usize,
+    state: State,
+    shared: Arc<Mutex<Shared>>,
 }
 
 impl LocalSink for LocalSingle {
     fn consume(&mut self, batch: Batch) -> Result<Flow> {
         let columns = evaluate(&self.spec, &batch)?;
-        for (aggregate, accumulator) in self.spec.aggregates.iter().zip(&mut self.accumulators) {
+        for (aggregate, accumulator) in self.spec.aggregates.iter().zip(&mut self.state.accumulators) {
             let (inputs, rows) = aggregate.inputs(&columns)?;
             let rows = rows.map_or(batch.len(), |r| r.len());
             accumulator.update_single(&inputs, rows)?;
         }
-        self.batches += 1;
-        if self.batches.is_multiple_of(16) {
-            self.reservation
-                .resize(self.accumulators.iter().map(|a| a.memory_size()).sum())?;
-        }
+        self.state.reserve()?;
         Ok(Flow::More)
     }
 
     fn combine(self: Box<Self>) -> Result<()> {
-        self.locals.lock().push(self.accumulators);
+        self.shared.lock().states.push(self.state);
         Ok(())
     }
 }
@@ -90,15 +132,16 @@ impl Source for SingleAggregate {
     }
 
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
-        Ok(self
-            .result
-            .lock()
-            .take()
-            .map(|batch| Box::new(OneBatch(Some(batch))) as Box<dyn PartitionReader>))
+        let result = self.result.lock().take();
+        Ok(result.map(|batch| Box::new(batch) as Box<dyn PartitionReader>))
     }
 }
 
-struct OneBatch(Option<Batch>);
+struct OneBatch {
+    batch: Option<Batch>,
+    /// Of the batch.
+    _memory: Reservation,
+}
 
 impl PartitionReader for OneBatch {
     fn ordinal(&self) -> usize {
@@ -106,6 +149,6 @@ impl PartitionReader for OneBatch {
     }
 
     fn next(&mut self) -> Result<Option<Batch>> {
-        Ok(self.0.take())
+        Ok(self.batch.take())
     }
 }

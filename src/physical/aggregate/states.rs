@@ -7,7 +7,6 @@ use crate::runtime::{LEVELS, Operator, QueryContext, Reservation, Shrink, SpillR
 use crate::runtime::{PARTITIONS, PartitionWriter, partition_of};
 use crate::types::DataType;
 use crate::vector::block::Layout;
-use crate::vector::hash::hash_word;
 use crate::vector::memory::compact;
 use crate::vector::row_hash::hash_rows;
 use crate::vector::{Batch, Column};
@@ -337,9 +336,9 @@ impl StateWriter {
     }
 }
 
-/// The partition of the first level, cut into four: the upper bits are those of `partition_of`.
+/// The partition of the first level, cut into four.
 fn fine_partition_of(hash: u64) -> u32 {
-    (hash_word(hash) >> (u64::BITS - (4 * PARTITIONS).trailing_zeros())) as u32
+    partition_of(hash, 0) * 4 + partition_of(hash, LAST) * 4 / PARTITIONS as u32
 }
 
 /// The groups ordered by partition of the first level, and where each partition ends.
@@ -366,11 +365,15 @@ pub(super) fn partition_order(hashes: &[u64]) -> (Vec<u32>, Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vector::hash::hash_word;
 
     #[test]
     fn fine_partitions_lie_inside_partitions() {
-        for hash in (0..10_000u64).map(hash_word) {
+        let mut rows = vec![0; 4 * PARTITIONS];
+        for hash in (0..100_000u64).map(hash_word) {
             assert_eq!(fine_partition_of(hash) / 4, partition_of(hash, 0));
+            rows[fine_partition_of(hash) as usize] += 1;
         }
+        assert!(rows.iter().all(|&n| (200..700).contains(&n)), "{rows:?}");
     }
 }

@@ -256,9 +256,12 @@ impl SpillWriter {
         let mut start = rows.start;
         while start < rows.end {
             let room = self.block_bytes.saturating_sub(self.open.memory_size());
-            let fit = prepared
-                .rows_within(start, room.max(self.block_bytes / 4))
-                .min(rows.end - start);
+            let room = room.max(self.block_bytes / 4);
+            // Of many small ranges of a batch, most fit: no need to look at the rows after them.
+            let fit = match prepared.size(start..rows.end) <= room {
+                true => rows.end - start,
+                false => prepared.rows_within(start, room).min(rows.end - start),
+            };
             self.open.append(&self.layout, prepared, start..start + fit)?;
             start += fit;
             if self.open.memory_size() >= self.block_bytes {
