@@ -12,10 +12,13 @@
 
 use super::frames::Frames;
 use super::sort::SortedRows;
+use super::spec::AggregateOperation;
 use crate::error::Result;
-use crate::functions::aggregate::{Accumulator, AggregateFunction, AggregateSignature, OrderKey, Totals, create};
+use crate::expression::PhysicalExpr;
+use crate::functions::aggregate::{Accumulator, Totals, create};
 use crate::runtime::Reservation;
-use crate::types::{DataType, ScalarValue};
+use crate::types::DataType;
+use crate::vector::Batch;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array, make_comparator};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, filter, take};
@@ -25,23 +28,41 @@ use std::sync::Arc;
 
 /// One aggregate call with its columns in sorted order.
 pub struct FrameAggregate<'a> {
-    pub function: &'static AggregateFunction,
-    pub signature: &'a AggregateSignature,
-    pub constants: &'a [Option<ScalarValue>],
-    pub distinct: bool,
-    pub order: &'a [OrderKey],
-    pub arguments: &'a [ArrayRef],
+    call: &'a AggregateOperation,
+    arguments: Vec<ArrayRef>,
     /// Rows that take part; all when `None`.
-    pub filter: Option<BooleanArray>,
+    filter: Option<BooleanArray>,
 }
 
-impl FrameAggregate<'_> {
+/// An aggregate's partial state: arrays of one row.
+pub type Carry = Vec<ArrayRef>;
+
+impl<'a> FrameAggregate<'a> {
+    /// The call over `input`, whose order is `rows`.
+    pub fn new(
+        call: &'a AggregateOperation,
+        arguments: &[PhysicalExpr],
+        input: &Batch,
+        rows: &SortedRows,
+    ) -> Result<Self> {
+        let filter = match &call.filter {
+            Some(filter) => rows.evaluate(std::slice::from_ref(filter), input)?.pop(),
+            None => None,
+        };
+        Ok(Self {
+            call,
+            arguments: rows.evaluate(arguments, input)?,
+            filter: filter.map(|f| f.as_boolean().clone()),
+        })
+    }
+
     /// The aggregate of every row's frame, in sorted order. `memory` grows by what is held meanwhile.
     pub fn evaluate(&self, rows: &SortedRows, frames: &Frames, memory: &mut Reservation) -> Result<ArrayRef> {
         if rows.len() > 0 && all_whole(rows, frames) {
             return self.whole_partitions(rows);
         }
-        let fast = match (self.distinct && !self.function.ignores_duplicates, self.function.name) {
+        let call = self.call;
+        let fast = match (call.distinct && !call.function.ignores_duplicates, call.function.name) {
             (false, "count") => Some(self.counts(frames)),
             (false, "sum" | "avg") => self.sums(rows, frames)?,
             (false, "min") => self.extremes(rows, frames, false)?,
@@ -50,18 +71,42 @@ impl FrameAggregate<'_> {
         };
         match fast {
             Some(result) => Ok(result),
-            None => self.tree(rows, frames, memory),
+            None => self.tree(None, rows, frames, memory),
         }
     }
 
+    /// The aggregate of every row's frame when rows that `carry` stands for come before each frame.
+    pub fn evaluate_after(
+        &self,
+        carry: Option<&Carry>,
+        rows: &SortedRows,
+        frames: &Frames,
+        memory: &mut Reservation,
+    ) -> Result<ArrayRef> {
+        match carry {
+            None => self.evaluate(rows, frames, memory),
+            carry => self.tree(carry, rows, frames, memory),
+        }
+    }
+
+    /// The state of the rows that `carry` stands for and all rows of this call.
+    pub fn fold(&self, carry: Option<&Carry>, rows: usize) -> Result<Carry> {
+        let mut accumulator = self.accumulator()?;
+        if let Some(carry) = carry {
+            accumulator.merge(carry, &[0], 1)?;
+        }
+        self.update(accumulator.as_mut(), vec![0; rows], 1)?;
+        accumulator.state(1)
+    }
+
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        create(self.function, self.signature, self.constants, self.distinct, self.order)
+        accumulator(self.call)
     }
 
     /// Adds the rows that pass the filter to `groups`.
     fn update(&self, accumulator: &mut dyn Accumulator, groups: Vec<u32>, group_count: usize) -> Result<()> {
         let Some(keep) = &self.filter else {
-            return accumulator.update(self.arguments, &groups, group_count);
+            return accumulator.update(&self.arguments, &groups, group_count);
         };
         let kept: Vec<u32> = groups
             .iter()
@@ -90,7 +135,7 @@ impl FrameAggregate<'_> {
 
     /// The rows that count: they pass the filter and have a first argument that is not NULL.
     fn taking_part(&self) -> Option<NullBuffer> {
-        let nulls = match self.signature.arguments.is_empty() {
+        let nulls = match self.call.signature.arguments.is_empty() {
             true => None,
             false => self.arguments.first().and_then(|a| a.logical_nulls()),
         };
@@ -153,12 +198,12 @@ impl FrameAggregate<'_> {
             return Ok(None);
         };
         let counts = self.frame_counts(frames);
-        let result = match self.function.name {
-            "avg" => totals.divide(&counts, &self.signature.result)?,
+        let result = match self.call.function.name {
+            "avg" => totals.divide(&counts, &self.call.signature.result)?,
             _ => {
                 let some = counts.iter().map(|&c| c > 0).collect::<NullBuffer>();
                 let nulls = Some(some).filter(|n| n.null_count() > 0);
-                totals.into_array(&self.signature.result, nulls, true)?
+                totals.into_array(&self.call.signature.result, nulls, true)?
             }
         };
         Ok(Some(result))
@@ -200,11 +245,23 @@ impl FrameAggregate<'_> {
         Ok(Some(take(values, &UInt32Array::from(found), None)?))
     }
 
-    fn tree(&self, rows: &SortedRows, frames: &Frames, memory: &mut Reservation) -> Result<ArrayRef> {
+    fn tree(
+        &self,
+        carry: Option<&Carry>,
+        rows: &SortedRows,
+        frames: &Frames,
+        memory: &mut Reservation,
+    ) -> Result<ArrayRef> {
         let before = memory.bytes();
         let levels = self.levels(rows.len(), memory)?;
         let (numbers, ranges) = different_frames(frames);
         let mut accumulator = self.accumulator()?;
+        if let Some(carry) = carry {
+            let zeros = UInt32Array::from(vec![0; ranges.len()]);
+            let states = carry.iter().map(|s| Ok(take(s, &zeros, None)?));
+            let numbers: Vec<u32> = (0..ranges.len() as u32).collect();
+            accumulator.merge(&states.collect::<Result<Vec<_>>>()?, &numbers, ranges.len())?;
+        }
         let cover = Cover::new(&ranges, levels.len());
         let lefts = cover.left.iter().zip(&levels);
         let rights = cover.right.iter().zip(&levels).rev();
@@ -243,6 +300,23 @@ impl FrameAggregate<'_> {
         }
         Ok(levels)
     }
+}
+
+fn accumulator(call: &AggregateOperation) -> Result<Box<dyn Accumulator>> {
+    create(
+        call.function,
+        &call.signature,
+        &call.constants,
+        call.distinct,
+        &call.order,
+    )
+}
+
+/// The aggregate of the rows that `carry` stands for: an array of one value.
+pub fn result_of(call: &AggregateOperation, carry: &Carry) -> Result<ArrayRef> {
+    let mut accumulator = accumulator(call)?;
+    accumulator.merge(carry, &[0], 1)?;
+    accumulator.finish(1)
 }
 
 /// Numbers the frames so that equal neighbours share a number; gives each row's number and each number's range.

@@ -86,20 +86,23 @@ fn dense_ranks(rows: &SortedRows) -> ArrayRef {
     Arc::new(Int64Array::from(values))
 }
 
-/// The larger buckets come first.
+/// The bucket, from 1, of the row at `place` of `rows` rows cut into `count` buckets; the larger buckets come first.
+pub fn ntile_bucket(place: usize, rows: usize, count: usize) -> usize {
+    let (small, larger) = (rows / count, rows % count);
+    match place.checked_sub(larger * (small + 1)) {
+        None => place / (small + 1) + 1,
+        Some(place) => larger + place / small.max(1) + 1,
+    }
+}
+
 fn ntile(argument: &ArrayRef, rows: &SortedRows) -> Result<ArrayRef> {
     let counts = Counts::new("ntile", Some(argument), 1)?;
     let mut buckets = Vec::with_capacity(rows.len());
     for partition in &rows.partitions {
         for at in partition.clone() {
-            let bucket = counts.at(at).map(|n| {
-                let (small, larger) = (partition.len() / n, partition.len() % n);
-                let place = at - partition.start;
-                match place.checked_sub(larger * (small + 1)) {
-                    None => place / (small + 1) + 1,
-                    Some(place) => larger + place / small.max(1) + 1,
-                }
-            });
+            let bucket = counts
+                .at(at)
+                .map(|n| ntile_bucket(at - partition.start, partition.len(), n));
             buckets.push(bucket.map(|b| b as i64));
         }
     }
@@ -107,10 +110,10 @@ fn ntile(argument: &ArrayRef, rows: &SortedRows) -> Result<ArrayRef> {
 }
 
 /// A whole-number argument, one for each row; 1 for all rows when it was left out.
-struct Counts<'a>(Option<&'a Int64Array>);
+pub struct Counts<'a>(Option<&'a Int64Array>);
 
 impl<'a> Counts<'a> {
-    fn new(function: &str, argument: Option<&'a ArrayRef>, least: i64) -> Result<Self> {
+    pub fn new(function: &str, argument: Option<&'a ArrayRef>, least: i64) -> Result<Self> {
         let counts = argument.map(|a| a.as_primitive::<Int64Type>());
         match counts.and_then(|c| c.iter().flatten().find(|&n| n < least)) {
             Some(n) => Err(Error::execution(format!(
@@ -121,7 +124,7 @@ impl<'a> Counts<'a> {
     }
 
     /// The count of the row; `None` for NULL.
-    fn at(&self, row: usize) -> Option<usize> {
+    pub fn at(&self, row: usize) -> Option<usize> {
         match self.0 {
             None => Some(1),
             Some(counts) => counts.is_valid(row).then(|| counts.value(row) as usize),
@@ -130,7 +133,7 @@ impl<'a> Counts<'a> {
 }
 
 /// Rows that a function may take: all, or those whose value is not NULL.
-enum Candidates {
+pub enum Candidates {
     All,
     /// The candidates, and how many of them stand before each row (one entry more than rows).
     Some {
@@ -140,7 +143,7 @@ enum Candidates {
 }
 
 impl Candidates {
-    fn new(values: &ArrayRef, ignore_nulls: bool) -> Self {
+    pub fn new(values: &ArrayRef, ignore_nulls: bool) -> Self {
         let nulls = values.logical_nulls().filter(|n| ignore_nulls && n.null_count() > 0);
         let Some(nulls) = nulls else {
             return Self::All;
@@ -157,7 +160,7 @@ impl Candidates {
     }
 
     /// The `n`-th candidate (from 1) of a range.
-    fn nth(&self, range: Range<usize>, n: usize) -> Option<u32> {
+    pub fn nth(&self, range: Range<usize>, n: usize) -> Option<u32> {
         let skip = n.checked_sub(1)?;
         match self {
             Self::All => range
@@ -173,7 +176,7 @@ impl Candidates {
     }
 
     /// The last candidate of a range.
-    fn last(&self, range: Range<usize>) -> Option<u32> {
+    pub fn last(&self, range: Range<usize>) -> Option<u32> {
         self.nth_from_end(range, 1)
     }
 

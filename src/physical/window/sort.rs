@@ -70,6 +70,16 @@ impl SortedRows {
         Ok(sorted)
     }
 
+    /// One partition of rows that are in order and of which all are peers.
+    pub fn one_group(rows: usize) -> Self {
+        Self {
+            order: None,
+            partitions: vec![0..rows],
+            peer_starts: vec![0; rows],
+            peer_ends: vec![rows as u32; rows],
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.peer_starts.len()
     }
@@ -85,6 +95,12 @@ impl SortedRows {
             None => Ok(column.clone()),
             Some(order) => Ok(take(column, order, None)?),
         }
+    }
+
+    /// The values of expressions over the batch, in sorted order.
+    pub fn evaluate(&self, expressions: &[PhysicalExpr], batch: &Batch) -> Result<Vec<ArrayRef>> {
+        let sorted = |e: &PhysicalExpr| self.sorted(&e.evaluate(batch)?.to_array()?);
+        expressions.iter().map(sorted).collect()
     }
 
     /// A sorted column in the batch's own order.

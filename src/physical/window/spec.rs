@@ -23,19 +23,20 @@ pub struct WindowSpec {
 /// What is computed.
 #[derive(Debug, Clone)]
 pub enum WindowOperation {
-    Function {
-        kind: WindowKind,
-        ignore_nulls: bool,
-    },
-    Aggregate {
-        function: &'static AggregateFunction,
-        signature: AggregateSignature,
-        constants: Vec<Option<ScalarValue>>,
-        distinct: bool,
-        /// Only rows for which this is true are aggregated.
-        filter: Option<PhysicalExpr>,
-        order: Vec<OrderKey>,
-    },
+    Function { kind: WindowKind, ignore_nulls: bool },
+    Aggregate(AggregateOperation),
+}
+
+/// Which aggregate is computed.
+#[derive(Debug, Clone)]
+pub struct AggregateOperation {
+    pub function: &'static AggregateFunction,
+    pub signature: AggregateSignature,
+    pub constants: Vec<Option<ScalarValue>>,
+    pub distinct: bool,
+    /// Only rows for which this is true are aggregated.
+    pub filter: Option<PhysicalExpr>,
+    pub order: Vec<OrderKey>,
 }
 
 /// `ORDER BY expr`.
@@ -126,7 +127,7 @@ fn lower_aggregate(call: &AggregateCall, schema: &Schema) -> Result<(WindowOpera
         descending: k.descending,
         nulls_first: k.nulls_first,
     };
-    let operation = WindowOperation::Aggregate {
+    let operation = AggregateOperation {
         function: call.function,
         signature: call.signature.clone(),
         constants: call.arguments.iter().map(constant).collect(),
@@ -134,7 +135,7 @@ fn lower_aggregate(call: &AggregateCall, schema: &Schema) -> Result<(WindowOpera
         filter: call.filter.as_ref().map(|f| f.lower(schema)).transpose()?,
         order: call.order_by.iter().map(order).collect(),
     };
-    Ok((operation, arguments))
+    Ok((WindowOperation::Aggregate(operation), arguments))
 }
 
 fn lower_key(key: &SortKey, schema: &Schema) -> Result<PhysicalSortKey> {

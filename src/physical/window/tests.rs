@@ -1,6 +1,6 @@
 //! The operator, driven batch by batch, against definitions applied row by row.
 
-use super::spec::{Bound, Frame, PhysicalSortKey};
+use super::spec::{AggregateOperation, Bound, Frame, PhysicalSortKey};
 use super::*;
 use crate::config::Config;
 use crate::functions::aggregate::{self, create};
@@ -61,24 +61,62 @@ fn context(threads: usize) -> QueryContext {
     QueryContext::new(Arc::new(config), MemoryArbiter::new(1 << 30))
 }
 
-/// Runs the operator over batches of 17 rows through two local sinks; rows come back in the order of column 2.
+/// Runs the operator in memory and on disk, which must give the same where the order of rows decides everything.
 fn run(columns: &[ArrayRef], specs: Vec<WindowSpec>, threads: usize) -> Result<Vec<ArrayRef>> {
-    let context = context(threads);
+    let in_memory = run_in(columns, specs.clone(), &context(threads))?;
+    for debug_hash in [-1, 0] {
+        let config = Config {
+            debug_force_spill: true,
+            debug_hash,
+            ..context(threads).config.as_ref().clone()
+        };
+        let context = QueryContext::new(Arc::new(config), MemoryArbiter::new(1 << 30));
+        let on_disk = run_in(columns, specs.clone(), &context)?;
+        assert!(context.metrics.bytes_spilled.get() > 0);
+        for (i, spec) in specs
+            .iter()
+            .enumerate()
+            .filter(|(_, spec)| ignores_order_of_peers(spec))
+        {
+            let (expected, found) = (&in_memory[columns.len() + i], &on_disk[columns.len() + i]);
+            assert_eq!(texts(expected), texts(found), "{spec:?}");
+        }
+    }
+    Ok(in_memory)
+}
+
+fn ignores_order_of_peers(spec: &WindowSpec) -> bool {
+    let unique = |k: &PhysicalSortKey| matches!(k.expr, PhysicalExpr::Column { index: 2, .. });
+    let exact = ["count", "sum", "avg", "min", "max"];
+    let whole_groups = !matches!(spec.frame.units, FrameUnits::Rows);
+    spec.order_by.iter().any(unique)
+        || match &spec.function {
+            WindowOperation::Function { kind, .. } => {
+                use WindowKind::*;
+                matches!(kind, Rank | DenseRank | PercentRank | CumeDist)
+            }
+            WindowOperation::Aggregate(call) => whole_groups && exact.contains(&call.function.name),
+        }
+}
+
+/// Runs the operator over batches of 17 rows through two local sinks; rows come back in the order of column 2.
+fn run_in(columns: &[ArrayRef], specs: Vec<WindowSpec>, context: &QueryContext) -> Result<Vec<ArrayRef>> {
     let schema: Schema = columns
         .iter()
         .map(|c| Field::new("c", c.data_type().clone(), true))
         .collect();
-    let (sink, source) = window(&schema, specs, &context);
+    let (sink, source) = window(&schema, specs, context);
     let rows = columns[0].len();
-    let mut locals = [sink.local(&context)?, sink.local(&context)?];
-    for (i, start) in (0..rows).step_by(17).enumerate() {
-        let len = 17.min(rows - start);
+    let mut locals = [sink.local(context)?, sink.local(context)?];
+    let size = if rows < 1000 { 17 } else { 1000 };
+    for (i, start) in (0..rows).step_by(size).enumerate() {
+        let len = size.min(rows - start);
         let arrays = columns.iter().map(|c| c.slice(start, len)).collect();
         locals[i % 2].consume(Batch::from_arrays(arrays, len))?;
     }
     locals.into_iter().try_for_each(|l| l.combine())?;
-    sink.finish(&context)?;
-    source.start(&context)?;
+    sink.finish(context)?;
+    source.start(context)?;
     let mut pieces: Vec<Vec<ArrayRef>> = vec![];
     while let Some(mut reader) = source.next_partition()? {
         while let Some(batch) = reader.next()? {
@@ -91,7 +129,7 @@ fn run(columns: &[ArrayRef], specs: Vec<WindowSpec>, threads: usize) -> Result<V
         .map(|i| concat(&pieces.iter().map(|p| p[i].as_ref()).collect::<Vec<_>>()).unwrap())
         .collect();
     drop((sink, source));
-    assert_eq!(context.memory.used(), 0);
+    assert_eq!((context.memory.used(), context.spill.used()), (0, 0));
     by_unique_key(&whole)
 }
 
@@ -256,29 +294,22 @@ fn aggregate_spec(
     let constants = vec![None; types.len()];
     let signature = (function.signature)(&types, &constants).unwrap();
     let result = signature.result.clone();
-    let operation = WindowOperation::Aggregate {
+    let operation = WindowOperation::Aggregate(AggregateOperation {
         function,
         signature,
         constants,
         distinct,
         filter: None,
         order: vec![],
-    };
+    });
     spec(columns, operation, arguments, key, frame, result)
 }
 
 fn expected_aggregate(columns: &[ArrayRef], spec: &WindowSpec, arguments: &[usize], frame_rows: &[usize]) -> String {
-    let WindowOperation::Aggregate {
-        function,
-        signature,
-        constants,
-        distinct,
-        ..
-    } = &spec.function
-    else {
+    let WindowOperation::Aggregate(call) = &spec.function else {
         unreachable!()
     };
-    let mut accumulator = create(function, signature, constants, *distinct, &[]).unwrap();
+    let mut accumulator = create(call.function, &call.signature, &call.constants, call.distinct, &[]).unwrap();
     let positions: UInt32Array = frame_rows.iter().map(|&r| r as u32).collect();
     let values: Vec<ArrayRef> = arguments
         .iter()
@@ -396,8 +427,8 @@ fn filters_leave_rows_out() {
     let calls: &[(&str, &[usize])] = &[("count", &[]), ("sum", &[3]), ("max", &[5]), ("array_agg", &[3])];
     for (name, arguments) in calls {
         let mut spec = aggregate_spec(&with_flag, name, arguments, false, 2, frame);
-        if let WindowOperation::Aggregate { filter, .. } = &mut spec.function {
-            *filter = Some(column(7, &with_flag));
+        if let WindowOperation::Aggregate(call) = &mut spec.function {
+            call.filter = Some(column(7, &with_flag));
         }
         specs.push(spec);
     }
@@ -547,6 +578,106 @@ fn calls_with_different_partitions_and_none() {
         let expected: i64 = frame_rows.iter().filter_map(|&r| integer(&columns, 3, r)).sum();
         let found = &texts(&found[columns.len() + 1])[row];
         assert!(*found == expected.to_string() || found == "NULL");
+    }
+}
+
+/// Calls over one partition in the order of `key`, whose groups of equal rows may be long.
+fn unpartitioned(columns: &[ArrayRef], key: usize) -> Vec<WindowSpec> {
+    let mut specs = vec![];
+    for frame in &frames() {
+        for (name, arguments) in [
+            ("count", &[][..]),
+            ("sum", &[3]),
+            ("avg", &[3]),
+            ("min", &[5]),
+            ("max", &[4]),
+        ] {
+            specs.push(aggregate_spec(columns, name, arguments, false, key, frame));
+        }
+        specs.push(aggregate_spec(columns, "count", &[3], true, key, frame));
+        for kind in [WindowKind::FirstValue, WindowKind::LastValue] {
+            for ignore_nulls in [false, true] {
+                let function = WindowOperation::Function { kind, ignore_nulls };
+                specs.push(spec(columns, function, &[3], key, frame, DataType::Int64));
+            }
+        }
+    }
+    use WindowKind::*;
+    for kind in [RowNumber, Rank, DenseRank, PercentRank, CumeDist, Lag, Lead] {
+        let (arguments, t) = match kind {
+            PercentRank | CumeDist => (&[][..], DataType::Float64),
+            Lag | Lead => (&[3][..], DataType::Int64),
+            _ => (&[][..], DataType::Int64),
+        };
+        let function = WindowOperation::Function {
+            kind,
+            ignore_nulls: false,
+        };
+        specs.push(spec(columns, function, arguments, key, &frames()[0], t));
+    }
+    specs.iter_mut().for_each(|spec| spec.partition_by.clear());
+    specs
+}
+
+#[test]
+fn one_partition_of_all_rows() {
+    let columns = by_unique_key(&rows(200)).unwrap();
+    for key in [2, 1, 0] {
+        run(&columns, unpartitioned(&columns, key), 2).unwrap();
+        let mut without_order = unpartitioned(&columns, key);
+        without_order.retain(|s| matches!(s.frame.units, FrameUnits::Range) && ignores_order_of_peers(s));
+        without_order.retain(|s| matches!(s.frame.start, Bound::UnboundedPreceding | Bound::CurrentRow));
+        without_order.retain(|s| matches!(s.frame.end, Bound::UnboundedFollowing | Bound::CurrentRow));
+        without_order.iter_mut().for_each(|s| s.order_by.clear());
+        run(&columns, without_order, 2).unwrap();
+    }
+}
+
+#[test]
+fn memory_that_is_short_sends_rows_to_disk() {
+    let mut columns = rows(200);
+    let copies = 400;
+    for (i, column) in columns.iter_mut().enumerate() {
+        *column = concat(&vec![column.as_ref(); copies]).unwrap();
+        if i == 2 {
+            *column = Arc::new(Int64Array::from_iter_values(
+                (0..200 * copies as i64).map(|i| i * 77 % 100_003),
+            ));
+        }
+    }
+    let specs = |partitioned: bool| {
+        let mut specs = vec![
+            aggregate_spec(&columns, "sum", &[3], false, 2, &frames()[0]),
+            aggregate_spec(&columns, "count", &[5], false, 1, &frames()[10]),
+            aggregate_spec(&columns, "max", &[5], false, 2, &frames()[1]),
+            aggregate_spec(&columns, "sum", &[3], false, 2, &frames()[4]),
+        ];
+        let function = WindowOperation::Function {
+            kind: WindowKind::RowNumber,
+            ignore_nulls: false,
+        };
+        specs.push(spec(&columns, function, &[], 2, &frames()[0], DataType::Int64));
+        if !partitioned {
+            specs.iter_mut().for_each(|s| s.partition_by.clear());
+        }
+        specs
+    };
+    for partitioned in [true, false] {
+        let expected = run_in(&columns, specs(partitioned), &context(2)).unwrap();
+        for memory in [3 << 20, 8 << 20] {
+            let config = Config {
+                memory_limit: memory,
+                threads: 2,
+                batch_size: 1000,
+                ..Config::default()
+            };
+            let context = QueryContext::new(Arc::new(config), MemoryArbiter::new(memory));
+            let found = run_in(&columns, specs(partitioned), &context).unwrap();
+            assert!(context.metrics.bytes_spilled.get() > 0);
+            for i in 0..columns.len() + 5 {
+                assert!(expected[i].as_ref() == found[i].as_ref(), "column {i}, {memory} bytes, {partitioned}");
+            }
+        }
     }
 }
 
