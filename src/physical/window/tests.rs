@@ -675,7 +675,10 @@ fn memory_that_is_short_sends_rows_to_disk() {
             let found = run_in(&columns, specs(partitioned), &context).unwrap();
             assert!(context.metrics.bytes_spilled.get() > 0);
             for i in 0..columns.len() + 5 {
-                assert!(expected[i].as_ref() == found[i].as_ref(), "column {i}, {memory} bytes, {partitioned}");
+                assert!(
+                    expected[i].as_ref() == found[i].as_ref(),
+                    "column {i}, {memory} bytes, {partitioned}"
+                );
             }
         }
     }
