@@ -1,8 +1,10 @@
 //! What rows really take, and letting go of buffers of which they use little.
 
 use crate::error::Result;
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Bytes that the rows of an array need: of shared string buffers only the part they use, of dictionaries the codes.
@@ -81,10 +83,49 @@ fn compact_rows(rows: &StructArray) -> Result<StructArray> {
     Ok(StructArray::try_new_with_length(fields, columns, nulls, rows.len())?)
 }
 
+/// Adds up what arrays keep allocated: each buffer once, however many arrays share it, and whole, however little of it an
+/// array uses.
+#[derive(Debug, Default)]
+pub struct HeldBytes {
+    seen: HashSet<usize>,
+}
+
+impl HeldBytes {
+    /// Bytes that are held because of `array` and were not before.
+    pub fn add(&mut self, array: &dyn Array) -> usize {
+        self.add_data(&array.to_data())
+    }
+
+    fn add_data(&mut self, data: &ArrayData) -> usize {
+        let nulls = data.nulls().map(|n| n.buffer());
+        let buffers: usize = data.buffers().iter().chain(nulls).map(|b| self.add_buffer(b)).sum();
+        buffers + data.child_data().iter().map(|c| self.add_data(c)).sum::<usize>()
+    }
+
+    fn add_buffer(&mut self, buffer: &Buffer) -> usize {
+        match self.seen.insert(buffer.data_ptr().as_ptr() as usize) {
+            true => buffer.capacity(),
+            false => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow::array::StringViewArray;
+
+    #[test]
+    fn a_shared_buffer_is_held_once_and_whole() {
+        let all: ArrayRef = Arc::new(StringViewArray::from_iter_values(
+            (0..1000).map(|i| format!("a rather long text, number {i}")),
+        ));
+        let mut held = HeldBytes::default();
+        let first = held.add(all.slice(0, 10).as_ref());
+        assert!(first > 1000 * 40, "{first}");
+        assert_eq!(held.add(all.slice(10, 10).as_ref()), 0);
+        assert!(held.add(compact(&all.slice(0, 10)).unwrap().as_ref()) < 2000);
+    }
 
     #[test]
     fn a_few_rows_let_go_of_a_large_buffer() {

@@ -4,7 +4,7 @@ use super::{Join, JoinSpec, JoinTable};
 use crate::error::Result;
 use crate::runtime::{PARTITIONS, PartitionWriter, QueryContext, Reservation, block_bytes};
 use crate::vector::keys::key_bytes;
-use crate::vector::memory::detach;
+use crate::vector::memory::{self, HeldBytes, detach};
 use crate::vector::{Batch, Column};
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::concat;
@@ -22,6 +22,9 @@ pub(super) struct BuildRows {
     batches: Vec<Batch>,
     rows: usize,
     bytes: usize,
+    held: HeldBytes,
+    /// The batches hold nothing but their own rows.
+    compact: bool,
     reservation: Reservation,
     /// The partitions below this are in memory; follows [`Join::resident`].
     resident: u32,
@@ -35,6 +38,8 @@ impl BuildRows {
             batches: vec![],
             rows: 0,
             bytes: 0,
+            held: HeldBytes::default(),
+            compact: true,
             reservation: join.operator.reservation(),
             resident: join.resident(),
             writer: None,
@@ -55,45 +60,69 @@ impl BuildRows {
         if join.resident() < PARTITIONS as u32 {
             self.split_held(join)?;
             batch = self.split(batch, join)?;
+        } else {
+            self.compact = false;
         }
-        let mut bytes = table_bytes(&batch, &join.spec)?;
-        while !self.reservation.try_grow_fairly(bytes)? && !batch.is_empty() {
-            join.lower_resident(self.resident);
-            self.split_held(join)?;
+        let mut bytes = self.table_bytes(&batch, join)?;
+        while !batch.is_empty() && !self.reservation.try_grow_fairly(bytes)? {
+            if self.compact {
+                join.lower_resident(self.resident);
+                self.split_held(join)?;
+            } else {
+                batch = compact(batch)?;
+                self.rebuild(join)?;
+            }
             self.fit_reservation();
             batch = self.split(batch, join)?;
-            bytes = table_bytes(&batch, &join.spec)?;
+            bytes = self.table_bytes(&batch, join)?;
         }
+        self.push(batch, bytes);
+        Ok(())
+    }
+
+    fn push(&mut self, batch: Batch, bytes: usize) {
         if !batch.is_empty() {
             self.bytes += bytes;
             self.rows += batch.len();
             self.batches.push(batch);
         }
-        Ok(())
     }
 
     /// Follows the join's choice of partitions: rows of others go to disk.
     pub fn split_held(&mut self, join: &Join) -> Result<()> {
-        let resident = join.resident();
-        if resident == self.resident {
-            return Ok(());
+        match join.resident() {
+            same if same == self.resident => Ok(()),
+            _ => self.rebuild(join),
         }
-        self.resident = resident;
-        (self.rows, self.bytes) = (0, 0);
+    }
+
+    /// Sends rows to disk that are not to be in memory. Those that stay hold nothing but themselves afterwards.
+    fn rebuild(&mut self, join: &Join) -> Result<()> {
+        self.resident = join.resident();
+        (self.rows, self.bytes, self.held) = (0, 0, HeldBytes::default());
         for batch in std::mem::take(&mut self.batches) {
+            let batch = if self.compact { batch } else { compact(batch)? };
             let kept = self.split(batch, join)?;
-            if !kept.is_empty() {
-                self.rows += kept.len();
-                self.bytes += table_bytes(&kept, &join.spec)?;
-                self.batches.push(kept);
-            }
+            let bytes = self.table_bytes(&kept, join)?;
+            self.push(kept, bytes);
         }
+        self.compact = true;
         Ok(())
+    }
+
+    /// Bytes that a batch's rows will take in a table, beside buffers that are held already.
+    fn table_bytes(&mut self, batch: &Batch, join: &Join) -> Result<usize> {
+        let arrays = batch.physical_columns().iter().map(|c| c.to_array());
+        let mut bytes = index_bytes(batch, &join.spec)?;
+        for array in arrays {
+            bytes += self.held.add(array?.as_ref());
+        }
+        Ok(bytes)
     }
 
     /// Writes the rows whose partition is on disk; gives the others.
     fn split(&mut self, batch: Batch, join: &Join) -> Result<Batch> {
-        if batch.is_empty() {
+        if batch.is_empty() || self.resident == PARTITIONS as u32 {
             return Ok(batch);
         }
         let keys = join.spec.build_keys.evaluate(&batch)?;
@@ -108,9 +137,9 @@ impl BuildRows {
         let gone_partitions: Vec<u32> = gone.iter().map(|&row| partitions[row as usize]).collect();
         let leaving = batch.clone().select(gone).compact()?;
         join.bytes_on_disk
-            .fetch_add(table_bytes(&leaving, &join.spec)?, Relaxed);
+            .fetch_add(leaving.memory_size() + index_bytes(&leaving, &join.spec)?, Relaxed);
         self.writer(join)?.append(&leaving, &gone_partitions)?;
-        batch.select(kept).compact().map(Batch::detach)
+        compact(batch.select(kept).compact()?)
     }
 
     fn writer(&mut self, join: &Join) -> Result<&mut PartitionWriter> {
@@ -149,9 +178,8 @@ impl BuildRows {
             while let Some(batch) = reader.next_batch()? {
                 self.context.cancel.check()?;
                 let batch = plain(&batch)?;
-                self.rows += batch.len();
-                self.bytes += table_bytes(&batch, &join.spec)?;
-                self.batches.push(batch);
+                let bytes = self.table_bytes(&batch, join)?;
+                self.push(batch, bytes);
             }
         }
         let missing = self.bytes.saturating_sub(self.reservation.bytes());
@@ -171,21 +199,21 @@ impl BuildRows {
         self.batches.extend(other.batches);
         self.rows += other.rows;
         self.bytes += other.bytes;
+        self.compact &= other.compact;
         self.reservation.absorb(other.reservation);
     }
 
     /// Adds rows that were on disk, as long as there are few enough of them to stay below `most` bytes; the first batch is
     /// always added. Gives the batch back that is not.
     pub fn push_below(&mut self, batch: Batch, most: usize, join: &Join) -> Result<Option<Batch>> {
-        let bytes = table_bytes(&batch, &join.spec)?;
+        let batch = plain(&batch)?;
+        let bytes = self.table_bytes(&batch, join)?;
         if self.rows == 0 {
             self.reservation.grow(bytes)?;
         } else if self.bytes + bytes > most || !self.reservation.try_grow(bytes) {
             return Ok(Some(batch));
         }
-        self.rows += batch.len();
-        self.bytes += bytes;
-        self.batches.push(batch);
+        self.push(batch, bytes);
         Ok(None)
     }
 
@@ -229,16 +257,25 @@ fn plain(batch: &Batch) -> Result<Batch> {
     Ok(Batch::from_arrays(arrays.collect::<Result<_>>()?, batch.len()))
 }
 
-/// Bytes that a batch's rows take in a table.
-pub(super) fn table_bytes(batch: &Batch, spec: &JoinSpec) -> Result<usize> {
-    let keys: usize = match spec.key_types.iter().any(|t| t.is_nested() || t.is_string()) {
-        true => {
-            let keys = spec.build_keys.evaluate(batch)?;
-            keys.iter().map(Column::memory_size).sum::<usize>() + batch.len() * key_bytes(&spec.key_types)
-        }
-        false => batch.len() * key_bytes(&spec.key_types),
-    };
-    Ok(batch.memory_size() + keys + batch.len() * DIRECTORY_BYTES)
+/// The same rows in buffers of their own.
+fn compact(batch: Batch) -> Result<Batch> {
+    let rows = batch.len();
+    let arrays = batch.physical_columns().iter().map(|c| memory::compact(&c.to_array()?));
+    Ok(Batch::from_arrays(arrays.collect::<Result<_>>()?, rows))
+}
+
+/// Bytes that a table takes for a batch's rows beside the rows themselves: keys, directory, marks.
+fn index_bytes(batch: &Batch, spec: &JoinSpec) -> Result<usize> {
+    let mut bytes = batch.len() * (key_bytes(&spec.key_types) + DIRECTORY_BYTES);
+    if spec
+        .key_types
+        .iter()
+        .any(|t| t.is_nested() || t.is_string() || t.is_binary())
+    {
+        let keys = spec.build_keys.evaluate(batch)?;
+        bytes += keys.iter().map(Column::memory_size).sum::<usize>();
+    }
+    Ok(bytes)
 }
 
 /// Bytes that the open blocks of a worker's partitions may take.
