@@ -35,6 +35,10 @@ pub fn create(
     }
     if must_order(function, order) {
         accumulator = ordered(accumulator, &signature.arguments, order)?;
+        if must_deduplicate(function, signature, is_distinct) {
+            // Keys are mostly arguments or made of them: then this leaves few rows to be sorted.
+            accumulator = distinct(accumulator, &with_keys(&signature.arguments, order))?;
+        }
     }
     Ok(accumulator)
 }

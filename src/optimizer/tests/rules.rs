@@ -200,6 +200,17 @@ Project nation.n_regionkey, _col1, _col2, _col3
 }
 
 #[test]
+fn distinct_aggregates_without_groups_take_grouping_sets() {
+    assert_eq!(
+        optimized(bound(
+            "select count(distinct n_name), avg(n_nationkey), count(distinct n_regionkey) from nation"
+        )),
+        "\
+"
+    );
+}
+
+#[test]
 fn contradictions_read_nothing() {
     assert_eq!(
         optimized(bound(
