@@ -206,6 +206,10 @@ fn distinct_aggregates_without_groups_take_grouping_sets() {
             "select count(distinct n_name), avg(n_nationkey), count(distinct n_regionkey) from nation"
         )),
         "\
+Project _col0, _col1, _col2
+  Aggregate by [] compute count(key) FILTER (WHERE grouping_id = 1), any_value(partial) FILTER (WHERE grouping_id = 3), count(key) FILTER (WHERE grouping_id = 2)
+    Aggregate by [nation.n_name, nation.n_regionkey] sets [[0], [1], []] compute avg(nation.n_nationkey)
+      Scan nation [n_nationkey, n_name, n_regionkey]
 "
     );
 }

@@ -5,12 +5,12 @@ use crate::error::{ErrorKind, Result};
 use crate::session::Session;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// 20 000 rows four times over: `k` has 20 000 values, `s` is a long text of which each `k` has two, `g` has 100 values.
+/// 8000 rows four times over: `k` has 8000 values, `s` is a long text of which each `k` has two, `g` has 100 values.
 fn lake() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let session = Session::new(Config::default(), dir.path().to_str().unwrap()).unwrap();
     let rows = "SELECT x AS k, x % 100 AS g, 'the value of key number ' || CAST(x * 7 AS varchar) || ' in file ' || \
-                CAST(FILE % 2 AS varchar) AS s, CAST(x AS double) / 8 AS d FROM UNNEST(sequence(1, 20000)) AS t(x)";
+                CAST(FILE % 2 AS varchar) AS s, CAST(x AS double) / 8 AS d FROM UNNEST(sequence(1, 8000)) AS t(x)";
     run(&session, &format!("CREATE TABLE t AS {}", rows.replace("FILE", "0"))).unwrap();
     for file in ["1", "2", "3"] {
         run(&session, &format!("INSERT INTO t {}", rows.replace("FILE", file))).unwrap();
@@ -61,8 +61,8 @@ fn small_memory_changes_no_result() {
         "SELECT k, count(*), sum(k), min(d), avg(d) FROM t GROUP BY k",
         "SELECT s, count(*), sum(k), min(s), max_by(s, k) FROM t GROUP BY s",
         "SELECT k, array_sort(array_agg(s)), listagg(s, ',') WITHIN GROUP (ORDER BY s) FROM t GROUP BY k",
-        "SELECT k % 7000, count(DISTINCT s), sum(DISTINCT k), count(DISTINCT k + 1), sum(d) FROM t GROUP BY 1",
-        "SELECT k % 9000, approx_distinct(s), cardinality(histogram(s)), cardinality(map_agg(s, k)), approx_percentile(k, 0.5) \
+        "SELECT k % 3000, count(DISTINCT s), sum(DISTINCT k), count(DISTINCT k + 1), sum(d) FROM t GROUP BY 1",
+        "SELECT k % 4000, approx_distinct(s), cardinality(histogram(s)), cardinality(map_agg(s, k)), approx_percentile(k, 0.5) \
          FROM t GROUP BY 1",
         "SELECT g, count(DISTINCT s), array_sort(array_agg(DISTINCT k % 50)) FROM t GROUP BY g",
         "SELECT k, g, s, count(*), grouping(k, g, s) FROM t GROUP BY GROUPING SETS ((k), (g), (s), (k, s), ())",
@@ -73,13 +73,13 @@ fn small_memory_changes_no_result() {
     let expected = session(&dir, |_| ());
     type Change = fn(&mut Config);
     let settings: [(&str, Change); 4] = [
-        ("6 MB", |c| c.memory_limit = 6 << 20),
-        ("3 MB, 3 threads", |c| (c.memory_limit, c.threads) = (3 << 20, 3)),
+        ("2 MB", |c| c.memory_limit = 2 << 20),
+        ("1 MB, 3 threads", |c| (c.memory_limit, c.threads) = (1 << 20, 3)),
         ("40 MB, forced", |c| {
             (c.memory_limit, c.debug_force_spill) = (40 << 20, true)
         }),
         ("16 MB, equal hashes", |c| {
-            (c.memory_limit, c.debug_hash, c.batch_size) = (4 << 20, 5, 512)
+            (c.memory_limit, c.debug_hash, c.batch_size) = (2 << 20, 5, 512)
         }),
     ];
     for query in queries {
@@ -103,7 +103,7 @@ fn small_memory_changes_no_result() {
 #[test]
 fn one_group_too_large_is_an_error_with_a_hint() {
     let dir = lake();
-    let session = session(&dir, |c| c.memory_limit = 2 << 20);
+    let session = session(&dir, |c| c.memory_limit = 1 << 20);
     for query in [
         "SELECT array_agg(s) FROM t",
         "SELECT min(g), array_agg(s || s) FROM t GROUP BY k * 0",
@@ -114,15 +114,15 @@ fn one_group_too_large_is_an_error_with_a_hint() {
     }
     assert_eq!(
         run(&session, "SELECT count(*) FROM (SELECT k FROM t GROUP BY k)").unwrap(),
-        ["20000"]
+        ["8000"]
     );
 }
 
 #[test]
 fn a_full_disk_frees_everything() {
     let dir = lake();
-    let session = session(&dir, |c| (c.memory_limit, c.max_spill) = (3 << 20, 100_000));
+    let session = session(&dir, |c| (c.memory_limit, c.max_spill) = (1 << 20, 100_000));
     let error = run(&session, "SELECT s, k, count(*) FROM t GROUP BY s, k").unwrap_err();
     assert!(error.message().contains("max_spill"), "{error}");
-    assert_eq!(run(&session, "SELECT count(*) FROM t").unwrap(), ["80000"]);
+    assert_eq!(run(&session, "SELECT count(*) FROM t").unwrap(), ["32000"]);
 }
