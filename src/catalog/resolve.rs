@@ -275,13 +275,13 @@ pub fn in_parallel<I: Sync, T: Send>(
             done.push((i, result));
         }
     };
-    let mut done = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let results = handles.into_iter().map(crate::runtime::join_worker);
-        results
-            .collect::<Result<Vec<_>>>()
-            .map(|parts| parts.into_iter().flatten().collect::<Vec<_>>())
-    })?;
+    let parts = crate::runtime::on_workers(workers, work);
+    let mut done: Vec<_> = parts
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect();
     done.sort_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, result)| result).collect()
 }

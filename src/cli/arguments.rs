@@ -138,6 +138,8 @@ pub struct SessionArguments {
 pub enum Progress {
     /// When standard error is a terminal.
     Auto,
+    /// Also when it is none, a line now and then.
+    Always,
     Never,
 }
 

@@ -11,7 +11,7 @@ pub mod variables;
 mod watch;
 
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::session::{Session, on_big_stack};
 use arguments::{Arguments, Source};
 use etcetera::BaseStrategy;
 use report::{Exit, report};
@@ -24,7 +24,12 @@ use variables::Variables;
 /// The whole program: reads the command line, runs, prints errors once, and gives the exit code.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse_or_exit();
-    run_with(&arguments).err().unwrap_or(Exit::Done).into()
+    let exit = on_big_stack(|| Ok(run_with(&arguments).err().unwrap_or(Exit::Done)));
+    exit.unwrap_or_else(|error| {
+        report(&error, None);
+        Exit::of(&error)
+    })
+    .into()
 }
 
 fn run_with(arguments: &Arguments) -> Result<Outcome, Exit> {

@@ -4,7 +4,7 @@ use super::arguments::{Arguments, Progress};
 use super::output::{Format, OutputOptions, output_error, writer};
 use super::report::{Exit, report};
 use super::variables::Variables;
-use super::watch::{Interrupt, Stopped, Watch, count, size};
+use super::watch::{Display, Stopped, Watch, count, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::{Rows, Session, StatementResult};
 use crate::sql::{StatementText, split_statements};
@@ -27,10 +27,10 @@ pub struct Shell {
     pub timer: bool,
     /// Whether a person waits for an answer to each statement.
     pub interactive: bool,
-    interrupt: Arc<Interrupt>,
+    watch: Watch,
     header: bool,
     null: Option<String>,
-    progress: bool,
+    progress: Display,
     quiet: bool,
     continue_on_error: bool,
     timeout: Option<Duration>,
@@ -49,6 +49,12 @@ impl Shell {
     pub fn new(arguments: &Arguments, session: Session, variables: Variables) -> Result<Self> {
         let output = &arguments.output;
         let tells = stderr().is_terminal() && !output.quiet;
+        let progress = match output.progress {
+            Progress::Auto if tells => Display::Bar,
+            Progress::Always if stderr().is_terminal() => Display::Bar,
+            Progress::Always => Display::Lines,
+            Progress::Auto | Progress::Never => Display::Nothing,
+        };
         Ok(Self {
             session,
             variables,
@@ -56,10 +62,10 @@ impl Shell {
             output: Output::new(output.file.as_deref())?,
             timer: tells || output.stats,
             interactive: false,
-            interrupt: Interrupt::install(),
+            watch: Watch::new(),
             header: !output.no_header,
             null: output.null.clone(),
-            progress: tells && output.progress == Progress::Auto,
+            progress,
             quiet: output.quiet,
             continue_on_error: arguments.session.continue_on_error,
             timeout: arguments.session.timeout,
@@ -123,12 +129,12 @@ impl Shell {
     fn run_statement(&mut self, statement: &StatementText) -> Result<Outcome> {
         let begin = Instant::now();
         let before = self.session.running().map(|c| c.metrics);
-        let watch = Watch::start(&self.session, &self.interrupt, self.timeout, self.progress);
+        self.watch.begin(&self.session, self.timeout, self.progress);
         let result = self.session.run(statement).and_then(|result| match result {
-            StatementResult::Rows(rows) => self.write(rows, &watch).map(|n| (None, Some(n))),
+            StatementResult::Rows(rows) => self.write(rows).map(|n| (None, Some(n))),
             StatementResult::Done { what, rows } => Ok((Some(what), rows)),
         });
-        let (what, rows) = match (result, watch.end()) {
+        let (what, rows) = match (result, self.watch.end()) {
             (Err(_), _) if self.output.closed => return Ok(Outcome::Closed),
             (Err(error), Some(Stopped::TimedOut)) if error.kind() == ErrorKind::Cancelled => {
                 let limit = self.timeout.unwrap_or_default();
@@ -157,7 +163,7 @@ impl Shell {
     }
 
     /// Writes rows as they come; how many there were.
-    fn write(&mut self, rows: Rows, watch: &Watch) -> Result<u64> {
+    fn write(&mut self, rows: Rows) -> Result<u64> {
         let options = self.output_options();
         // A table is written at the end, everything else as it comes.
         let streams = options.format != Format::Table;
@@ -167,7 +173,7 @@ impl Shell {
         for batch in rows {
             let batch = batch?;
             if streams && self.output.is_terminal {
-                watch.hide_progress();
+                self.watch.hide_progress();
             }
             writer.batch(&batch, &mut self.output)?;
             if streams {
@@ -175,7 +181,7 @@ impl Shell {
             }
             total += batch.num_rows();
         }
-        watch.hide_progress();
+        self.watch.hide_progress();
         writer.end(total, &mut self.output)?;
         self.output.flush().map_err(output_error)?;
         Ok(total as u64)

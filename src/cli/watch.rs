@@ -4,16 +4,18 @@ use crate::config::format_bytes;
 use crate::runtime::Metrics;
 use crate::session::Session;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::{Condvar, Mutex};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the watch looks. A cancelled query has to end within 200 ms of Ctrl-C.
 const TICK: Duration = Duration::from_millis(40);
 /// Statements that are done by then show no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Time between lines of progress where nothing can be drawn over.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
 
 /// Ctrl-C: the first one asks the running statement to stop, the next ends the process, as does the first when nothing
 /// runs.
@@ -56,72 +58,153 @@ pub enum Stopped {
     TimedOut,
 }
 
-/// A thread that stands beside one statement.
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Display {
+    Nothing,
+    /// A line that is drawn again and again.
+    Bar,
+    /// A line now and then, for what is no terminal.
+    Lines,
+}
+
+/// A thread that stands beside the statements of a shell and looks at the one that runs.
 #[derive(Debug)]
 pub struct Watch {
     interrupt: Arc<Interrupt>,
-    stop: Sender<()>,
-    hide: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Option<Stopped>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: Option<Running>,
+    closed: bool,
+}
+
+/// The statement that runs.
+#[derive(Debug)]
+struct Running {
+    session: Session,
+    begin: Instant,
+    timeout: Option<Duration>,
+    display: Display,
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+    /// What the query before counted.
+    before: Option<Arc<Metrics>>,
+    stopped: Option<Stopped>,
 }
 
 impl Watch {
-    /// Watches what `session` runs from now on.
-    pub fn start(session: &Session, interrupt: &Arc<Interrupt>, timeout: Option<Duration>, progress: bool) -> Self {
-        interrupt.begin();
-        let (stop, stopped) = channel::<()>();
-        let hide = Arc::new(AtomicBool::new(!progress));
-        let (session, pressed, hidden) = (session.clone(), interrupt.clone(), hide.clone());
-        let watching = move || {
-            let begin = Instant::now();
-            let before = session.running().map(|c| c.metrics);
-            let mut bar = None;
-            let mut reason = None;
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                if timeout.is_some_and(|limit| begin.elapsed() > limit) {
-                    reason.get_or_insert(Stopped::TimedOut);
-                }
-                if pressed.is_pressed() {
-                    reason.get_or_insert(Stopped::Interrupted);
-                }
-                // Again and again: the statement may have begun a further query since.
-                if reason.is_some() {
-                    session.cancel();
-                }
-                if hidden.load(Ordering::SeqCst) {
-                    bar.take().iter().for_each(ProgressBar::finish_and_clear);
-                } else if begin.elapsed() > PATIENCE {
-                    let now = session.running().map(|c| c.metrics);
-                    let now = now.filter(|n| before.as_ref().is_none_or(|b| !Arc::ptr_eq(b, n)));
-                    show(bar.get_or_insert_with(|| new_bar(begin)), now.as_deref());
-                }
-            }
-            bar.iter().for_each(ProgressBar::finish_and_clear);
-            reason
+    pub fn new() -> Self {
+        let watch = Self {
+            interrupt: Interrupt::install(),
+            shared: Arc::default(),
         };
-        let thread = std::thread::Builder::new().name("watch".into()).spawn(watching).ok();
-        Self {
-            interrupt: interrupt.clone(),
-            stop,
-            hide,
-            thread,
-        }
+        let (shared, interrupt) = (watch.shared.clone(), watch.interrupt.clone());
+        // Without the thread statements run all the same, with nobody to stop them.
+        let _ = std::thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || shared.look(&interrupt));
+        watch
+    }
+
+    /// Watches what `session` runs from now on.
+    pub fn begin(&self, session: &Session, timeout: Option<Duration>, display: Display) {
+        self.interrupt.begin();
+        self.shared.state.lock().running = Some(Running {
+            session: session.clone(),
+            begin: Instant::now(),
+            timeout,
+            display,
+            bar: None,
+            last_line: None,
+            before: session.running().map(|c| c.metrics),
+            stopped: None,
+        });
+        self.shared.changed.notify_one();
     }
 
     /// Takes the progress line away, before results appear in its place.
     pub fn hide_progress(&self) {
-        if !self.hide.swap(true, Ordering::SeqCst) {
-            // Wait for the line to go: longer than a tick.
-            std::thread::sleep(TICK + TICK / 2);
+        if let Some(running) = &mut self.shared.state.lock().running {
+            running.hide();
         }
     }
 
     /// The statement is over; whether it was stopped from here.
-    pub fn end(mut self) -> Option<Stopped> {
-        drop(self.stop);
+    pub fn end(&self) -> Option<Stopped> {
+        let running = self.shared.state.lock().running.take();
         self.interrupt.running.store(false, Ordering::SeqCst);
-        let reason = self.thread.take().and_then(|thread| thread.join().ok()).flatten();
-        reason.or(self.interrupt.is_pressed().then_some(Stopped::Interrupted))
+        let stopped = running.and_then(|mut running| {
+            running.hide();
+            running.stopped
+        });
+        stopped.or(self.interrupt.is_pressed().then_some(Stopped::Interrupted))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.state.lock().closed = true;
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Shared {
+    fn look(&self, interrupt: &Interrupt) {
+        let mut state = self.state.lock();
+        while !state.closed {
+            match &mut state.running {
+                None => self.changed.wait(&mut state),
+                Some(running) => {
+                    running.look(interrupt);
+                    self.changed.wait_for(&mut state, TICK);
+                }
+            }
+        }
+    }
+}
+
+impl Running {
+    fn look(&mut self, interrupt: &Interrupt) {
+        let elapsed = self.begin.elapsed();
+        if self.timeout.is_some_and(|limit| elapsed > limit) {
+            self.stopped.get_or_insert(Stopped::TimedOut);
+        }
+        if interrupt.is_pressed() {
+            self.stopped.get_or_insert(Stopped::Interrupted);
+        }
+        // Again and again: the statement may have begun a further query since.
+        if self.stopped.is_some() {
+            self.session.cancel();
+        }
+        if self.display == Display::Nothing || elapsed < PATIENCE {
+            return;
+        }
+        let now = self.session.running().map(|c| c.metrics);
+        let now = now.filter(|n| self.before.as_ref().is_none_or(|b| !Arc::ptr_eq(b, n)));
+        let begin = self.begin;
+        match self.display {
+            Display::Bar => show(self.bar.get_or_insert_with(|| new_bar(begin)), now.as_deref()),
+            _ if self.last_line.is_some_and(|last| last.elapsed() < BETWEEN_LINES) => {}
+            _ => {
+                self.last_line = Some(Instant::now());
+                let told = now.as_deref().map_or_else(|| "planning".to_string(), progress);
+                let _ = writeln!(anstream::stderr().lock(), "{:.1} s: {told}", elapsed.as_secs_f64());
+            }
+        }
+    }
+
+    fn hide(&mut self) {
+        self.bar.take().iter().for_each(ProgressBar::finish_and_clear);
+        self.display = Display::Nothing;
     }
 }
 
@@ -141,19 +224,24 @@ fn show(bar: &ProgressBar, metrics: Option<&Metrics>) {
         return bar.tick();
     };
     let (read, planned) = (metrics.bytes_read.get(), metrics.bytes_planned.get());
+    bar.set_length(planned.max(1));
+    bar.set_position(read.min(planned));
+    bar.set_message(progress(metrics));
+    bar.tick();
+}
+
+/// `214 MB of 3.7 GB, 1,234,567 rows, spilled 20 MB`
+fn progress(metrics: &Metrics) -> String {
     let spilled = match metrics.bytes_spilled.get() {
         0 => String::new(),
         bytes => format!(", spilled {}", size(bytes)),
     };
-    bar.set_length(planned.max(1));
-    bar.set_position(read.min(planned));
-    bar.set_message(format!(
+    format!(
         "{} of {}, {} rows{spilled}",
-        size(read),
-        size(planned),
+        size(metrics.bytes_read.get()),
+        size(metrics.bytes_planned.get()),
         count(metrics.rows_read.get())
-    ));
-    bar.tick();
+    )
 }
 
 /// `3.7 GB`.

@@ -2,7 +2,7 @@
 
 use super::pipeline::{Flow, LocalSink, LocalTransform, Pipeline};
 use crate::error::Result;
-use crate::runtime::{QueryContext, first_cause, join_worker};
+use crate::runtime::{QueryContext, first_cause, on_workers};
 use crate::vector::Batch;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,13 +35,7 @@ fn run_workers(pipeline: &Pipeline, context: &QueryContext) -> Result<()> {
         let result = Worker::new(pipeline, context).and_then(|worker| worker.run(pipeline, context, &stop));
         result.inspect_err(|_| context.cancel.fail())
     };
-    if context.threads() == 1 {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..context.threads()).map(|_| scope.spawn(work)).collect();
-        first_cause(handles.into_iter().map(join_worker).collect())
-    })
+    first_cause(on_workers(context.threads(), work))
 }
 
 /// One thread's local states.

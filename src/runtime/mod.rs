@@ -63,15 +63,20 @@ impl QueryContext {
                 task(i).inspect_err(|_| self.cancel.fail())?;
             }
         };
-        let workers = self.threads().min(count);
-        if workers <= 1 {
-            return work();
-        }
-        std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            first_cause(handles.into_iter().map(join_worker).collect())
-        })
+        first_cause(on_workers(self.threads().min(count), work))
     }
+}
+
+/// What `work` gives on each of `count` threads, of which the calling one is the first. A panic in one becomes an internal
+/// error.
+pub fn on_workers<T: Send>(count: usize, work: impl Fn() -> Result<T> + Sync) -> Vec<Result<T>> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(&work)).collect();
+        // Work that is done before the others have started is common, and threads cost more than it then.
+        let mut results = vec![caught(&work)];
+        results.extend(others.into_iter().map(join_worker));
+        results
+    })
 }
 
 /// The error that made the others stop, if any.
@@ -82,13 +87,20 @@ pub fn first_cause(results: Vec<Result<()>>) -> Result<()> {
 }
 
 /// The result of a worker; a panic in it becomes an internal error of its query.
-pub fn join_worker<T>(handle: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
-    handle.join().unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|s| s.to_string())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".into());
-        Err(crate::Error::internal(format!("a worker panicked: {text}")))
-    })
+fn join_worker<T>(handle: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    handle.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// What `work` gives; a panic in it becomes an internal error. Nothing that a panic may have left half done is used after it.
+pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> crate::Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|s| s.to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into());
+    crate::Error::internal(format!("a worker panicked: {text}"))
 }

@@ -23,10 +23,11 @@ use crate::error::{Error, Result};
 use crate::logical::{Expr, LogicalPlan};
 use crate::optimizer;
 use crate::physical::{self, QueryStream};
-use crate::runtime::{MemoryArbiter, QueryContext};
+use crate::runtime::{MemoryArbiter, QueryContext, caught};
 use crate::sql::{self, Statement, StatementText};
 use parking_lot::RwLock;
 use relations::Relations;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -278,15 +279,29 @@ impl State {
     }
 }
 
-/// Runs `f` on a thread with a stack for plans of any depth; a panic in it becomes an internal error.
-fn on_big_stack<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+thread_local! {
+    /// Whether this thread has a stack for plans of any depth.
+    static STACK_IS_BIG: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` on a thread with a stack for plans of any depth, this one if it has; a panic in it becomes an internal error.
+/// A program that runs many statements does all of its work in here, and saves the threads.
+pub fn on_big_stack<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    if STACK_IS_BIG.get() {
+        return caught(f);
+    }
     std::thread::scope(|scope| {
+        let run = || {
+            STACK_IS_BIG.set(true);
+            caught(f)
+        };
         let thread = std::thread::Builder::new()
             .name("statement".into())
             .stack_size(STACK)
-            .spawn_scoped(scope, f);
-        match thread {
-            Ok(thread) => crate::runtime::join_worker(thread),
+            .spawn_scoped(scope, run);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Error::internal("a statement panicked")),
             Err(e) => Err(Error::resources(format!(
                 "a thread for the statement cannot be started: {e}"
             ))),
