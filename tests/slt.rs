@@ -5,6 +5,8 @@ mod files;
 mod support;
 #[path = "support/tpch.rs"]
 mod tpch;
+#[path = "support/tpch_data.rs"]
+mod tpch_data;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;

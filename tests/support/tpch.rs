@@ -1,18 +1,14 @@
 //! TPC-H at scale factor 0.01: data made here, answers of another engine in `testdata/tpch/answers/`.
 
 use crate::support::{Configuration, rows};
-use arrow::array::RecordBatchReader;
+use crate::tpch_data;
 use arrow::datatypes::DataType;
 use lakebed::session::Session;
 use libtest_mimic::Failed;
-use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
-use std::fs::File;
+use parquet::basic::Compression;
 use std::path::Path;
 use std::sync::OnceLock;
 use tempfile::TempDir;
-use tpchgen::generators::*;
-use tpchgen_arrow::*;
 
 const SCALE: f64 = 0.01;
 /// Rows per row group: some tables get several.
@@ -48,54 +44,12 @@ fn warehouse() -> &'static Path {
 
 fn make_warehouse() -> Result<TempDir, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let path = folder.path();
-    write(path, "region", RegionArrow::new(RegionGenerator::new(SCALE, 1, 1)))?;
-    write(path, "nation", NationArrow::new(NationGenerator::new(SCALE, 1, 1)))?;
-    write(
-        path,
-        "supplier",
-        SupplierArrow::new(SupplierGenerator::new(SCALE, 1, 1)),
-    )?;
-    write(path, "part", PartArrow::new(PartGenerator::new(SCALE, 1, 1)))?;
-    write(
-        path,
-        "partsupp",
-        PartSuppArrow::new(PartSuppGenerator::new(SCALE, 1, 1)),
-    )?;
-    write(
-        path,
-        "customer",
-        CustomerArrow::new(CustomerGenerator::new(SCALE, 1, 1)),
-    )?;
-    write(path, "orders", OrderArrow::new(OrderGenerator::new(SCALE, 1, 1)))?;
-    write(
-        path,
-        "lineitem",
-        LineItemArrow::new(LineItemGenerator::new(SCALE, 1, 1)),
+    tpch_data::write_tables(&folder.path().join("tpch"), SCALE, ROW_GROUP, Compression::UNCOMPRESSED)?;
+    tpch_data::declare_tables(
+        &Session::new(Default::default(), &folder.path().display().to_string())?,
+        &folder.path().join("tpch"),
     )?;
     Ok(folder)
-}
-
-/// Writes the table as Parquet and tells the catalog.
-fn write(folder: &Path, table: &str, batches: impl RecordBatchReader) -> Result<(), Box<dyn std::error::Error>> {
-    let location = folder.join("tpch").join(table);
-    std::fs::create_dir_all(&location)?;
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(ROW_GROUP))
-        .build();
-    let file = File::create(location.join("part-0.parquet"))?;
-    let mut writer = ArrowWriter::try_new(file, batches.schema(), Some(properties))?;
-    for batch in batches {
-        writer.write(&batch?)?;
-    }
-    writer.close()?;
-    let session = Session::new(Default::default(), &folder.display().to_string())?;
-    let statement = format!(
-        "CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{}'",
-        location.display()
-    );
-    session.execute(&statement)?.try_for_each(|result| result.map(drop))?;
-    Ok(())
 }
 
 /// The stored answer; an empty field is NULL.
