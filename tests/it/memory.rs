@@ -180,3 +180,37 @@ fn the_plan_says_how_a_join_runs_and_what_happened() {
     // A limit that the user sets decides as well.
     has(explained(&much, ""), &["partitioned: ~", "above broadcast_limit 1KB"]);
 }
+
+#[test]
+fn a_write_into_many_folders_makes_about_one_file_for_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let sessions = LIMITS.map(|limit| session(folder.path(), limit));
+    make_tables(&sessions[0]);
+    let expected = run(&sessions[0], "SELECT count(*), checksum(s), sum(g) FROM wide");
+    for session in &sessions {
+        let target = folder.path().join(format!("out{}", session.config().memory_limit));
+        let copy = "SELECT k, s, g, g % 211 AS p FROM wide";
+        run(
+            session,
+            &format!(
+                "COPY ({copy}) TO '{}' STORED AS PARQUET PARTITIONED BY (p)",
+                target.display()
+            ),
+        );
+        let files = |path: &Path| {
+            std::fs::read_dir(path)
+                .unwrap()
+                .map(|e| e.unwrap().path())
+                .collect::<Vec<_>>()
+        };
+        let folders: Vec<_> = files(&target).into_iter().filter(|p| p.is_dir()).collect();
+        assert_eq!(folders.len(), 211);
+        let written: usize = folders.iter().map(|f| files(f).len()).sum();
+        assert!(written <= 211 + 2 * 64, "{written} files");
+        let back = format!(
+            "SELECT count(*), checksum(s), sum(g) FROM '{}/*/*.parquet'",
+            target.display()
+        );
+        assert_eq!(run(session, &back), expected, "{back}");
+    }
+}

@@ -50,7 +50,7 @@ impl Sink for BuildSink {
         }
         all.reload(join)?;
         self.seal_filters(&all)?;
-        *join.stage.lock() = Stage::AtRest(all);
+        *join.stage.lock() = Stage::AtRest(Box::new(all));
         let state: Weak<Join> = Arc::downgrade(join);
         context.memory.register(state as Weak<dyn Shrink>);
         Ok(())

@@ -148,7 +148,7 @@ pub struct Join {
 /// Where the build rows in memory are.
 enum Stage {
     Building,
-    AtRest(BuildRows),
+    AtRest(Box<BuildRows>),
     Probing(Arc<JoinTable>),
     /// All rows in memory have been probed.
     Probed,

@@ -76,7 +76,7 @@ impl WriteResult {
 ///
 /// # Errors
 /// When the format has no place for a column's type.
-pub fn write_sink(target: WriteTarget, _context: &QueryContext) -> Result<(Arc<dyn Sink>, Arc<WriteResult>)> {
+pub fn write_sink(target: WriteTarget, context: &QueryContext) -> Result<(Arc<dyn Sink>, Arc<WriteResult>)> {
     if let WriteFormat::Parquet(_) = &target.format {
         parquet::check_schema(&target.schema)?;
     }
@@ -94,7 +94,7 @@ pub fn write_sink(target: WriteTarget, _context: &QueryContext) -> Result<(Arc<d
             output,
         })
     } else {
-        Arc::new(partitioned::PartitionedSink::new(Arc::new(output))?)
+        Arc::new(partitioned::PartitionedSink::new(Arc::new(output), context)?)
     };
     Ok((sink, result))
 }

@@ -1,28 +1,41 @@
 //! Writing into `key=value` folders.
 //!
-//! Every worker has a buffer of rows for each value of the partition columns: a block while the rows are few, an encoder from
-//! then on. When memory is short, or too many files are open, the largest buffers are written and their files ended; later
-//! rows of the same value go into another file.
+//! Every worker has a buffer of rows for each value of the partition columns: a block while the rows are few, an encoder and
+//! an open file from then on. Rows of values for which there is no place any more go to disk, cut by the hash of the value:
+//!
+//! ```text
+//! row ─▶ its value has a buffer? ─ yes ─▶ block ─▶ encoder ─▶ file
+//!                    └─ no, and no place ─▶ spilled partition ··(all rows seen)··▶ each as a small write of its own
+//! ```
+//!
+//! So any number of folders is written with few files open, and each gets about one file.
 
 use super::file::{Encoder, OutputFile};
 use super::{MAX_ENCODED, Output};
 use crate::catalog::partition_folder;
 use crate::error::{Error, Result};
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
-use crate::runtime::{QueryContext, Reservation};
+use crate::runtime::{LEVELS, Operator, PARTITIONS, PartitionWriter, block_bytes, partition_of};
+use crate::runtime::{QueryContext, Reservation, SpillRun};
 use crate::types::DataType;
 use crate::vector::block::{Appender, Block, Layout};
 use crate::vector::display::ValueFormatter;
 use crate::vector::keys::KeyEncoder;
+use crate::vector::row_hash::hash_rows;
 use crate::vector::{Batch, Column};
 use arrow::datatypes::{Schema, SchemaRef};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Bytes of rows that a buffer collects before they are encoded.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Files that all workers together have open.
-const MAX_OPEN_FILES: usize = 64;
+/// In place of a buffer's number: there is none.
+const NO_PLACE: usize = usize::MAX;
+/// Values that all workers together have buffers, and files, for.
+const MAX_BUFFERS: usize = 64;
+/// The part of the memory that blocks may take on their way to disk.
+const WRITER_PART: usize = 16;
 
 /// The sink of a partitioned write.
 pub struct PartitionedSink {
@@ -31,10 +44,13 @@ pub struct PartitionedSink {
     data: Vec<usize>,
     schema: SchemaRef,
     layout: Arc<Layout>,
+    operator: Arc<Operator>,
+    /// Rows on disk, by the hash of their partition columns.
+    spilled: Arc<Mutex<Vec<Vec<SpillRun>>>>,
 }
 
 impl PartitionedSink {
-    pub fn new(output: Arc<Output>) -> Result<Self> {
+    pub fn new(output: Arc<Output>, context: &QueryContext) -> Result<Self> {
         let target = &output.target;
         let all = target.schema.fields();
         if target.single_file.is_some() {
@@ -53,19 +69,20 @@ impl PartitionedSink {
             layout: Layout::new(&types)?,
             data,
             output,
+            operator: context.memory.operator("Write"),
+            spilled: Arc::default(),
         })
     }
-}
 
-impl Sink for PartitionedSink {
-    fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
+    /// A worker; with `overflow` it sends rows to disk for which it has no place.
+    fn worker(&self, context: &QueryContext, overflow: bool) -> Result<LocalPartitioned> {
         let target = &self.output.target;
         let fields = target
             .partition_by
             .iter()
             .filter_map(|&i| target.schema.fields().get(i));
         let types: Vec<DataType> = fields.map(|f| f.data_type().clone()).collect();
-        Ok(Box::new(LocalPartitioned {
+        Ok(LocalPartitioned {
             output: self.output.clone(),
             data: self.data.clone(),
             schema: self.schema.clone(),
@@ -76,13 +93,103 @@ impl Sink for PartitionedSink {
             buffers: vec![],
             held: 0,
             open_files: 0,
-            most_open: (MAX_OPEN_FILES / context.threads()).max(4),
-            reservation: context.memory.reservation("Write"),
-        }))
+            most_open: match context.config.debug_force_spill {
+                true => 2,
+                false => (MAX_BUFFERS / context.threads()).max(4),
+            },
+            reservation: self.operator.reservation(),
+            context: context.clone(),
+            overflow: overflow.then(|| Overflow {
+                writer: None,
+                begun: false,
+                spilled: self.spilled.clone(),
+            }),
+        })
     }
 
-    fn finish(&self, _context: &QueryContext) -> Result<()> {
+    /// Writes rows that were on disk.
+    fn write_spilled(&self, runs: Vec<SpillRun>, level: u32, share: usize, context: &QueryContext) -> Result<()> {
+        let bytes: u64 = runs.iter().map(SpillRun::bytes).sum();
+        let too_large = bytes as usize > share || (context.config.debug_force_spill && level == 0);
+        if too_large && level + 1 < LEVELS {
+            return self.cut_again(runs, level + 1, share, context);
+        }
+        let mut worker = self.worker(context, false)?;
+        for run in runs {
+            let mut reader = run.reader();
+            while let Some(batch) = reader.next_batch()? {
+                context.cancel.check()?;
+                worker.consume(batch)?;
+            }
+        }
+        worker.close_all()
+    }
+
+    /// Cuts rows on disk by other bits of the hash. When that tells no values apart, what is left is one large folder.
+    fn cut_again(&self, runs: Vec<SpillRun>, level: u32, share: usize, context: &QueryContext) -> Result<()> {
+        let (mut writer, reservation) = self.overflow_writer(context)?;
+        for run in &runs {
+            let mut reader = run.reader();
+            while let Some(batch) = reader.next_batch()? {
+                context.cancel.check()?;
+                let partitions = partitions(&batch, &self.output.target.partition_by, level)?;
+                writer.append(&batch, &partitions)?;
+            }
+        }
+        let rows: u64 = runs.iter().map(SpillRun::rows).sum();
+        drop(runs);
+        let parts = writer.finish()?;
+        drop(reservation);
+        for part in parts {
+            let next = if part.rows() == rows { LEVELS } else { level };
+            self.write_spilled(vec![part], next, share, context)?;
+        }
         Ok(())
+    }
+
+    fn overflow_writer(&self, context: &QueryContext) -> Result<(PartitionWriter, Reservation)> {
+        overflow_writer(&self.output, self.operator.reservation(), context)
+    }
+}
+
+/// A writer of whole rows by the hash of their partition columns, and the memory of its blocks.
+fn overflow_writer(
+    output: &Output,
+    mut reservation: Reservation,
+    context: &QueryContext,
+) -> Result<(PartitionWriter, Reservation)> {
+    let bytes = context.memory.limit() / WRITER_PART / context.threads();
+    reservation.grow(bytes)?;
+    let fields = output.target.schema.fields().iter();
+    let types: Vec<DataType> = fields.map(|f| f.data_type().clone()).collect();
+    let writer = PartitionWriter::new(&context.spill, &Layout::new(&types)?, PARTITIONS, block_bytes(bytes))?;
+    Ok((writer, reservation))
+}
+
+/// The spilled partition of each row.
+fn partitions(batch: &Batch, partition_by: &[usize], level: u32) -> Result<Vec<u32>> {
+    let columns = partition_by
+        .iter()
+        .map(|&i| batch.column(i))
+        .collect::<Result<Vec<_>>>()?;
+    let hashes = hash_rows(&columns, batch.len(), None)?;
+    Ok(hashes.into_iter().map(|hash| partition_of(hash, level)).collect())
+}
+
+impl Sink for PartitionedSink {
+    fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
+        Ok(Box::new(self.worker(context, true)?))
+    }
+
+    fn finish(&self, context: &QueryContext) -> Result<()> {
+        let spilled = std::mem::take(&mut *self.spilled.lock());
+        // Blocks may take twice their rows, and encoders come on top.
+        let share = self.operator.fair_room() / context.threads() / 4;
+        let parts: Vec<Mutex<Vec<SpillRun>>> = spilled.into_iter().map(Mutex::new).collect();
+        context.parallel(parts.len(), &|i| {
+            let runs = std::mem::take(&mut *parts[i].lock());
+            self.write_spilled(runs, 0, share, context)
+        })
     }
 }
 
@@ -102,6 +209,16 @@ struct LocalPartitioned {
     open_files: usize,
     most_open: usize,
     reservation: Reservation,
+    context: QueryContext,
+    overflow: Option<Overflow>,
+}
+
+/// Where rows go for which there is no place.
+struct Overflow {
+    writer: Option<(PartitionWriter, Reservation)>,
+    /// No more values get buffers.
+    begun: bool,
+    spilled: Arc<Mutex<Vec<Vec<SpillRun>>>>,
 }
 
 /// The rows of one value of the partition columns.
@@ -117,7 +234,7 @@ struct Buffer {
 }
 
 impl LocalPartitioned {
-    /// For each buffer the positions of its rows in the batch.
+    /// For each buffer the positions of its rows in the batch; rows without place under [`NO_PLACE`].
     fn split(&mut self, batch: &Batch) -> Result<Vec<(usize, Vec<u32>)>> {
         let partition_by = self.output.target.partition_by.clone();
         let columns = partition_by
@@ -134,6 +251,7 @@ impl LocalPartitioned {
                 _ => {
                     let number = match self.numbers.get(key) {
                         Some(&number) => number,
+                        None if self.is_crowded() => NO_PLACE,
                         None => self.new_buffer(key, &columns, row)?,
                     };
                     *places.entry(number).or_insert_with(|| {
@@ -148,6 +266,27 @@ impl LocalPartitioned {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a new value is to go to disk.
+    fn is_crowded(&self) -> bool {
+        let crowded = |overflow: &Overflow| overflow.begun || self.buffers.len() >= self.most_open;
+        self.overflow.as_ref().is_some_and(crowded)
+    }
+
+    /// Writes rows to disk for later.
+    fn spill(&mut self, batch: &Batch) -> Result<()> {
+        let Some(overflow) = &mut self.overflow else {
+            return Err(Error::internal("rows without place"));
+        };
+        let (writer, _) = match &mut overflow.writer {
+            Some(writer) => writer,
+            none => {
+                let reservation = self.reservation.operator().reservation();
+                none.insert(overflow_writer(&self.output, reservation, &self.context)?)
+            }
+        };
+        writer.append(batch, &partitions(batch, &self.output.target.partition_by, 0)?)
     }
 
     fn new_buffer(&mut self, key: &[u64], columns: &[Column], row: usize) -> Result<usize> {
@@ -220,8 +359,12 @@ impl LocalPartitioned {
     fn reserve(&mut self, bytes: usize) -> Result<()> {
         loop {
             let missing = (self.held + bytes).saturating_sub(self.reservation.bytes());
-            if missing == 0 || self.reservation.try_grow(missing.max(1 << 20)) || self.reservation.try_grow(missing) {
+            let chunk = missing.max(1 << 20);
+            if missing == 0 || self.reservation.try_grow_fairly(chunk)? || self.reservation.try_grow_fairly(missing)? {
                 return Ok(());
+            }
+            if let Some(overflow) = &mut self.overflow {
+                overflow.begun = true;
             }
             let largest = self
                 .buffers
@@ -296,6 +439,10 @@ impl LocalPartitioned {
         Ok(())
     }
 
+    fn close_all(&mut self) -> Result<()> {
+        (0..self.buffers.len()).try_for_each(|number| self.close(number))
+    }
+
     fn close(&mut self, number: usize) -> Result<()> {
         self.flush(number)?;
         if let Some(file) = self.buffers.get_mut(number).and_then(|b| b.file.take()) {
@@ -314,12 +461,24 @@ impl LocalSink for LocalPartitioned {
             } else {
                 batch.clone().select(rows)
             };
-            self.append(number, part)?;
+            match number {
+                NO_PLACE => self.spill(&part)?,
+                number => self.append(number, part)?,
+            }
         }
         Ok(Flow::More)
     }
 
     fn combine(mut self: Box<Self>) -> Result<()> {
-        (0..self.buffers.len()).try_for_each(|number| self.close(number))
+        if let Some(overflow) = self.overflow.take()
+            && let Some((writer, _reservation)) = overflow.writer
+        {
+            let mut spilled = overflow.spilled.lock();
+            spilled.resize_with(PARTITIONS, Vec::new);
+            let runs = spilled.iter_mut().zip(writer.finish()?);
+            runs.filter(|(_, run)| run.rows() > 0)
+                .for_each(|(all, run)| all.push(run));
+        }
+        self.close_all()
     }
 }
