@@ -214,3 +214,19 @@ fn a_write_into_many_folders_makes_about_one_file_for_each() {
         assert_eq!(run(session, &back), expected, "{back}");
     }
 }
+
+#[test]
+fn aggregations() {
+    check(&[
+        "SELECT count(*), sum(n), checksum(m), max(d) FROM (SELECT k, count(*) AS n, min(s) AS m, avg(d) AS d FROM wide GROUP BY k)",
+        "SELECT count(*), sum(n), checksum(s) FROM (SELECT s, count(*) AS n FROM wide GROUP BY s)",
+        "SELECT count(DISTINCT s), count(DISTINCT k), count(*), sum(k) FROM wide",
+        "SELECT sum(a), sum(b), checksum(array_sort(c)) FROM (SELECT g, count(DISTINCT s) AS a, count(DISTINCT k) AS b, \
+         array_agg(s) AS c FROM wide GROUP BY g)",
+        "SELECT checksum(s) FROM (SELECT g, listagg(DISTINCT s, ',') WITHIN GROUP (ORDER BY s) AS s FROM wide GROUP BY g)",
+        "SELECT id, count(*), sum(n) FROM (SELECT grouping(k, s, g) AS id, count(*) AS n FROM wide \
+         GROUP BY GROUPING SETS ((k), (s), (g), (k, s), ())) GROUP BY id",
+        "SELECT count(*), checksum(s), checksum(t) FROM (SELECT w.k, max(w.s) AS s, min_by(x.s, x.v) AS t FROM wide w \
+         JOIN skewed x ON x.k = w.k GROUP BY w.k)",
+    ]);
+}

@@ -113,6 +113,7 @@ impl GroupReader {
                 merge.add(&states.collect::<Result<Vec<_>>>()?)?;
             }
         }
+        self.store.metrics.note_peak_memory(self.store.operator.peak());
         match merge.writer {
             Some(_) => {
                 merge.write()?;

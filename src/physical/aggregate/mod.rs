@@ -1,4 +1,4 @@
-//! Hash aggregation.
+//! Hash aggregation, in memory and beyond it.
 //!
 //! ```text
 //! worker 1: batch ─▶ groups ─▶ accumulators ──(table full)──▶ partial states, cut into 64 partitions by hash
@@ -7,6 +7,10 @@
 //!                                                   ▼
 //!                    few groups: one merged table   │   many: each partition is merged by one worker of the next pipeline
 //! ```
+//!
+//! When memory is short, partial states that lie in memory already go to disk first (`states`), last partitions first; then
+//! tables do, before they have grown. A partition that does not fit while it is merged is written again, cut by other bits
+//! of the hash, and so on (`merge`). Only the state of one group must fit.
 
 mod local;
 mod merge;

@@ -6,7 +6,7 @@ use super::states::{StateWriter, Store, partition_order};
 use super::{AggregateSpec, into_batches};
 use crate::error::Result;
 use crate::physical::pipeline::{Flow, LocalSink, PartitionReader, Sink, Source};
-use crate::runtime::{PARTITIONS, QueryContext};
+use crate::runtime::{OperatorMetrics, PARTITIONS, QueryContext};
 use crate::types::{DataType, ScalarValue};
 use crate::vector::{Batch, Column};
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ const FORCED_BATCHES: usize = 3;
 /// Sink of the rows, source of the groups.
 pub struct HashAggregate {
     spec: Arc<AggregateSpec>,
+    metrics: Arc<OperatorMetrics>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -37,9 +38,10 @@ struct Shared {
 }
 
 impl HashAggregate {
-    pub fn new(spec: Arc<AggregateSpec>) -> Arc<Self> {
+    pub fn new(spec: Arc<AggregateSpec>, metrics: Arc<OperatorMetrics>) -> Arc<Self> {
         Arc::new(Self {
             spec,
+            metrics,
             shared: Arc::default(),
         })
     }
@@ -48,7 +50,7 @@ impl HashAggregate {
         let mut shared = self.shared.lock();
         shared
             .store
-            .get_or_insert_with(|| Store::new(&self.spec, context))
+            .get_or_insert_with(|| Store::new(&self.spec, &self.metrics, context))
             .clone()
     }
 }
@@ -65,6 +67,7 @@ impl Sink for HashAggregate {
     fn finish(&self, context: &QueryContext) -> Result<()> {
         let store = self.store(context);
         let locals = std::mem::take(&mut self.shared.lock().locals);
+        self.metrics.note_peak_memory(store.operator.peak());
         let locals = match self.merge_few(locals, &store)? {
             Merged::All(total) => {
                 let (arrays, reservation) = total.finish()?;

@@ -5,7 +5,7 @@ use super::{AggregateSpec, accumulators, evaluate};
 use crate::error::Result;
 use crate::functions::aggregate::Accumulator;
 use crate::physical::pipeline::{Flow, LocalSink, PartitionReader, Sink, Source};
-use crate::runtime::{Operator, QueryContext, Reservation};
+use crate::runtime::{Operator, OperatorMetrics, QueryContext, Reservation};
 use crate::vector::Batch;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// Sink of the rows, source of the one result row.
 pub struct SingleAggregate {
     spec: Arc<AggregateSpec>,
+    metrics: Arc<OperatorMetrics>,
     shared: Arc<Mutex<Shared>>,
     result: Mutex<Option<OneBatch>>,
 }
@@ -46,9 +47,10 @@ impl State {
 }
 
 impl SingleAggregate {
-    pub fn new(spec: Arc<AggregateSpec>) -> Arc<Self> {
+    pub fn new(spec: Arc<AggregateSpec>, metrics: Arc<OperatorMetrics>) -> Arc<Self> {
         Arc::new(Self {
             spec,
+            metrics,
             shared: Arc::default(),
             result: Mutex::default(),
         })
@@ -94,6 +96,7 @@ impl Sink for SingleAggregate {
             .iter_mut()
             .map(|a| a.finish(1))
             .collect::<Result<Vec<_>>>()?;
+        self.metrics.note_peak_memory(total.reservation.operator().peak());
         *self.result.lock() = Some(OneBatch {
             batch: Some(Batch::from_arrays(arrays, 1)),
             _memory: total.reservation,

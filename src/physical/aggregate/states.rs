@@ -3,8 +3,8 @@
 use super::AggregateSpec;
 use super::local::States;
 use crate::error::{Error, Result};
-use crate::runtime::{LEVELS, Operator, QueryContext, Reservation, Shrink, SpillRun};
-use crate::runtime::{PARTITIONS, PartitionWriter, partition_of};
+use crate::runtime::{LEVELS, PARTITIONS, PartitionWriter, partition_of};
+use crate::runtime::{Operator, OperatorMetrics, QueryContext, Reservation, Shrink, SpillRun};
 use crate::types::DataType;
 use crate::vector::block::Layout;
 use crate::vector::memory::compact;
@@ -39,6 +39,7 @@ pub(super) struct Store {
     pub spec: Arc<AggregateSpec>,
     pub operator: Arc<Operator>,
     pub context: QueryContext,
+    pub metrics: Arc<OperatorMetrics>,
     /// Runs on disk per partition: 1 or 4.
     cuts: usize,
     layout: Mutex<Option<Arc<Layout>>>,
@@ -66,11 +67,12 @@ impl Partition {
 }
 
 impl Store {
-    pub fn new(spec: &Arc<AggregateSpec>, context: &QueryContext) -> Arc<Self> {
+    pub fn new(spec: &Arc<AggregateSpec>, metrics: &Arc<OperatorMetrics>, context: &QueryContext) -> Arc<Self> {
         let store = Arc::new(Self {
             spec: spec.clone(),
             operator: context.memory.operator("Aggregate"),
             context: context.clone(),
+            metrics: metrics.clone(),
             cuts: if context.memory.limit() < FINE { 1 } else { 4 },
             layout: Mutex::default(),
             partitions: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
@@ -99,6 +101,7 @@ impl Store {
             parts,
             level,
             reservation: self.operator.reservation(),
+            metrics: self.metrics.clone(),
         })
     }
 
@@ -272,6 +275,7 @@ pub(super) struct StateWriter {
     parts: usize,
     level: u32,
     reservation: Reservation,
+    metrics: Arc<OperatorMetrics>,
 }
 
 impl StateWriter {
@@ -332,6 +336,9 @@ impl StateWriter {
         if runs.len() != self.parts {
             return Err(Error::internal("a spill of another number of partitions"));
         }
+        let filled = runs.iter().filter(|run| run.rows() > 0);
+        filled.for_each(|run| self.metrics.add_spilled_run(run.bytes()));
+        self.metrics.note_passes(u64::from(self.level) + 1);
         Ok(runs)
     }
 }

@@ -19,10 +19,12 @@ impl Planner<'_> {
             .flat_map(|a| a.expressions())
             .for_each(|e| e.collect_columns(&mut inner));
         let mut stream = self.plan(&node.input, &inner)?;
+        let metrics = self.meter().map_or_else(Arc::default, |m| m.work.clone());
         if node.groups.is_empty() && node.grouping_sets.is_none() {
             let mut expressions = vec![];
             let aggregates = lower_aggregates(&node.aggregates, &stream.schema, &mut expressions)?;
-            let operator = SingleAggregate::new(AggregateSpec::new(expressions, 0, vec![], aggregates, vec![]));
+            let spec = AggregateSpec::new(expressions, 0, vec![], aggregates, vec![]);
+            let operator = SingleAggregate::new(spec, metrics);
             self.finish(stream, operator.clone());
             return Ok(Stream::new("Aggregate", operator, node.schema.clone()));
         }
@@ -47,7 +49,7 @@ impl Planner<'_> {
         let nullable = groups.iter().map(Expr::nullable).collect();
         let aggregates = lower_aggregates(&node.aggregates, &stream.schema, &mut expressions)?;
         let spec = AggregateSpec::new(expressions, groups.len(), nullable, aggregates, empty_sets);
-        let operator = HashAggregate::new(spec);
+        let operator = HashAggregate::new(spec, metrics);
         self.finish(stream, operator.clone());
         Ok(Stream::new("Aggregate", operator, node.schema.clone()))
     }
