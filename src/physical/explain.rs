@@ -4,103 +4,213 @@ use super::executor::run_pipelines;
 use super::meter::{Discard, NodeMeter};
 use super::planner::plan_metered;
 use crate::config::format_bytes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::logical::LogicalPlan;
 use crate::logical::statistics::Estimator;
 use crate::runtime::{OperatorMetrics, QueryContext};
+use serde::Serialize;
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The meters of the nodes of one plan, by the node's address.
 pub type Meters = HashMap<*const LogicalPlan, NodeMeter>;
 
+/// A plan with what is expected of it, and what happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    plan: Node,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<Total>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Node {
+    operator: String,
+    expected_rows: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    /// Of work, on all threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milliseconds: Option<f64>,
+    /// Memory, what was spilled, and what the planner chose, as text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inputs: Vec<Node>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Total {
+    milliseconds: f64,
+    threads: usize,
+    bytes_read: u64,
+    bytes_total: u64,
+    partitions_read: u64,
+    partitions_total: u64,
+    peak_memory: u64,
+    bytes_spilled: u64,
+}
+
 /// The plan that would run: a tree with estimates and the planner's choices. Reads no rows.
-pub fn explain(plan: &LogicalPlan, context: &QueryContext) -> Result<String> {
+pub fn explain(plan: &LogicalPlan, context: &QueryContext) -> Result<Explanation> {
     let (_, meters) = plan_metered(plan, context, Arc::new(Discard))?;
     let mut tree = Tree {
-        text: String::new(),
         meters,
         estimator: Estimator::default(),
         measured: false,
     };
-    tree.node(plan, "", "");
-    Ok(tree.text)
+    Ok(Explanation {
+        plan: tree.node(plan),
+        total: None,
+    })
 }
 
 /// Runs the plan, forgets its rows, and tells what each node did.
-pub fn explain_analyze(plan: &LogicalPlan, context: &QueryContext) -> Result<String> {
+pub fn explain_analyze(plan: &LogicalPlan, context: &QueryContext) -> Result<Explanation> {
     let start = Instant::now();
     let (pipelines, meters) = plan_metered(plan, context, Arc::new(Discard))?;
     run_pipelines(pipelines, context)?;
     let elapsed = start.elapsed();
     let mut tree = Tree {
-        text: String::new(),
         meters,
         estimator: Estimator::default(),
         measured: true,
     };
-    tree.node(plan, "", "");
     let metrics = &context.metrics;
-    let _ = writeln!(
-        tree.text,
-        "\n{} in all, {} threads; read {} of {} in {} of {} partitions; peak memory {}; spilled {}",
-        duration(elapsed),
-        context.threads(),
-        format_bytes(metrics.bytes_read.get() as usize),
-        format_bytes(metrics.bytes_total.get() as usize),
-        metrics.partitions_read.get(),
-        metrics.partitions_total.get().max(metrics.partitions_planned.get()),
-        format_bytes(context.memory.peak()),
-        format_bytes(metrics.bytes_spilled.get() as usize),
-    );
-    Ok(tree.text)
+    Ok(Explanation {
+        plan: tree.node(plan),
+        total: Some(Total {
+            milliseconds: elapsed.as_secs_f64() * 1e3,
+            threads: context.threads(),
+            bytes_read: metrics.bytes_read.get(),
+            bytes_total: metrics.bytes_total.get(),
+            partitions_read: metrics.partitions_read.get(),
+            partitions_total: metrics.partitions_total.get().max(metrics.partitions_planned.get()),
+            peak_memory: context.memory.peak() as u64,
+            bytes_spilled: metrics.bytes_spilled.get(),
+        }),
+    })
+}
+
+impl Explanation {
+    /// `(FORMAT JSON)`: `plan` with its `inputs`, and `total` of a plan that was run.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|e| Error::internal(format!("plan as JSON: {e}")))
+    }
+
+    /// `(FORMAT GRAPHVIZ)`: a graph in the language of `dot`, from inputs to results.
+    pub fn to_graphviz(&self) -> String {
+        let mut text = String::from("digraph plan {\n  node [shape = box]\n");
+        let mut next = 0;
+        self.plan.graph(&mut next, &mut text);
+        text.push('}');
+        text
+    }
+}
+
+/// A tree, each node with a line of facts.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.draw(f, "", "")?;
+        match &self.total {
+            Some(total) => write!(f, "\n{total}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} in all, {} threads; read {} of {} in {} of {} partitions; peak memory {}; spilled {}",
+            duration(self.milliseconds),
+            self.threads,
+            bytes(self.bytes_read),
+            bytes(self.bytes_total),
+            self.partitions_read,
+            self.partitions_total,
+            bytes(self.peak_memory),
+            bytes(self.bytes_spilled),
+        )
+    }
+}
+
+impl Node {
+    fn draw(&self, f: &mut fmt::Formatter<'_>, first: &str, rest: &str) -> fmt::Result {
+        writeln!(f, "{first}{}", self.operator)?;
+        let bar = if self.inputs.is_empty() { "   " } else { "│  " };
+        writeln!(f, "{rest}{bar}  {}", self.all_facts().join(" · "))?;
+        for (i, input) in self.inputs.iter().enumerate() {
+            let last = i + 1 == self.inputs.len();
+            let (branch, continuation) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            input.draw(f, &format!("{rest}{branch}"), &format!("{rest}{continuation}"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the node and what is below it; its number.
+    fn graph(&self, next: &mut usize, text: &mut String) -> usize {
+        let number = *next;
+        *next += 1;
+        let label = format!("{}\n{}", self.operator, self.all_facts().join("\n"));
+        let label = label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = writeln!(text, "  {number} [label = \"{label}\"]");
+        for input in &self.inputs {
+            let input = input.graph(next, text);
+            let _ = writeln!(text, "  {input} -> {number}");
+        }
+        number
+    }
+
+    fn all_facts(&self) -> Vec<String> {
+        let expected = count(self.expected_rows);
+        let mut facts = match self.rows {
+            Some(rows) => vec![format!("{} rows (expected {expected})", count(rows))],
+            None => vec![format!("~{expected} rows")],
+        };
+        facts.extend(self.milliseconds.map(|ms| format!("{} of work", duration(ms))));
+        facts.extend(self.facts.iter().cloned());
+        facts
+    }
 }
 
 struct Tree {
-    text: String,
     meters: Meters,
     estimator: Estimator,
     measured: bool,
 }
 
 impl Tree {
-    fn node(&mut self, plan: &LogicalPlan, first: &str, rest: &str) {
+    fn node(&mut self, plan: &LogicalPlan) -> Node {
         let estimate = self.estimator.estimate(plan);
-        let _ = writeln!(self.text, "{first}{}", plan.describe());
-        let mut facts = vec![format!("~{} rows", count(estimate.rows))];
-        let meter = self
-            .meters
-            .get(&(plan as *const LogicalPlan))
-            .cloned()
-            .unwrap_or_default();
+        let meter = self.meters.get(&(plan as *const LogicalPlan));
+        let meter = meter.cloned().unwrap_or_default();
+        let mut node = Node {
+            operator: plan.describe(),
+            expected_rows: estimate.rows.round().max(0.0) as u64,
+            rows: None,
+            milliseconds: None,
+            facts: vec![],
+            inputs: vec![],
+        };
         if self.measured {
-            facts = vec![format!(
-                "{} rows (expected {})",
-                count(meter.output.rows.get() as f64),
-                count(estimate.rows)
-            )];
-            facts.push(format!(
-                "{} of work",
-                duration(Duration::from_nanos(self.own_time(plan, &meter)))
-            ));
-            facts.extend(memory_facts(&meter.work));
+            node.rows = Some(meter.output.rows.get());
+            node.milliseconds = Some(self.own_time(plan, &meter) as f64 / 1e6);
+            node.facts = memory_facts(&meter.work);
         }
-        facts.extend(meter.notes.iter().cloned());
-        let inputs = plan.inputs();
-        let bar = if inputs.is_empty() { "   " } else { "│  " };
-        let _ = writeln!(self.text, "{rest}{bar}  {}", facts.join(" · "));
-        for (i, input) in inputs.iter().enumerate() {
+        node.facts.extend(meter.notes.iter().cloned());
+        for (i, input) in plan.inputs().into_iter().enumerate() {
             if let LogicalPlan::Cte(cte) = plan
                 && i == 0
             {
                 self.estimator.define(cte.id, input);
             }
-            let last = i + 1 == inputs.len();
-            let (branch, continuation) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            self.node(input, &format!("{rest}{branch}"), &format!("{rest}{continuation}"));
+            node.inputs.push(self.node(input));
         }
+        node
     }
 
     /// Nanoseconds of the node itself: its source and sink, and, where it passes rows on, the time below its inputs' meters
@@ -131,7 +241,6 @@ impl Tree {
 
 /// The operator's peak memory and what it spilled, where it keeps rows.
 fn memory_facts(work: &OperatorMetrics) -> Vec<String> {
-    let bytes = |b: u64| format_bytes(usize::try_from(b).unwrap_or(usize::MAX));
     let mut facts: Vec<String> = work.outcome().into_iter().collect();
     if work.peak_memory() > 0 {
         facts.push(format!("peak {}", bytes(work.peak_memory())));
@@ -147,9 +256,9 @@ fn memory_facts(work: &OperatorMetrics) -> Vec<String> {
     facts
 }
 
-/// `1234567` as `1,234,567`; large estimates are rounded by nature.
-fn count(n: f64) -> String {
-    let digits = format!("{:.0}", n.max(0.0));
+/// `1234567` as `1,234,567`.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
@@ -160,9 +269,13 @@ fn count(n: f64) -> String {
     out
 }
 
-fn duration(d: Duration) -> String {
-    match d.as_secs_f64() {
-        s if s >= 1.0 => format!("{s:.2} s"),
-        s => format!("{:.1} ms", s * 1e3),
+fn duration(milliseconds: f64) -> String {
+    match milliseconds {
+        ms if ms >= 1000.0 => format!("{:.2} s", ms / 1e3),
+        ms => format!("{ms:.1} ms"),
     }
+}
+
+fn bytes(n: u64) -> String {
+    format_bytes(usize::try_from(n).unwrap_or(usize::MAX))
 }

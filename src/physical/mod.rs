@@ -18,7 +18,7 @@ mod window;
 mod write;
 
 pub use executor::run_pipelines;
-pub use explain::{explain, explain_analyze};
+pub use explain::{Explanation, explain, explain_analyze};
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};
 pub use query::{QueryStream, execute, run_into};
 pub use sort::{SortKey, sort};

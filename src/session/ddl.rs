@@ -79,10 +79,18 @@ impl Session {
         Ok(StatementResult::done("DROP DATABASE"))
     }
 
+    /// What has the name that something is to get; a temporary object hides others.
+    pub(super) fn existing(&self, database: &str, name: &str, temporary: bool) -> Result<Option<CatalogObject>> {
+        match temporary && !self.catalog().is_temporary(database, name) {
+            true => Ok(None),
+            false => self.catalog().object(database, name),
+        }
+    }
+
     pub(super) fn create_view(&self, statement: &CreateView) -> Result<StatementResult> {
         let (database, name) = self.qualified(&statement.name);
         let done = Ok(StatementResult::done("CREATE VIEW"));
-        if statement.if_not_exists && self.catalog().object(&database, &name)?.is_some() {
+        if statement.if_not_exists && self.existing(&database, &name, statement.temporary)?.is_some() {
             return done;
         }
         // Bound once so that a view that cannot work is not made.
@@ -113,9 +121,8 @@ impl Session {
             true => IfExists::Replace,
             false => IfExists::Error,
         };
-        let created = self
-            .catalog()
-            .create(CatalogObject::View(view), if_exists, self.temporary_ddl());
+        let temporary = statement.temporary || self.temporary_ddl();
+        let created = self.catalog().create(CatalogObject::View(view), if_exists, temporary);
         created.map_err(|e| e.with_span(statement.name.span))?;
         done
     }
@@ -125,7 +132,7 @@ impl Session {
         // Declaring an external table again in the very same words asks for nothing that is not so: a job can be run twice.
         let unchanged =
             |existing: &CatalogObject| matches!(existing, CatalogObject::Table(t) if t.external && *t == definition);
-        let existing = self.catalog().object(&definition.database, &definition.name)?;
+        let existing = self.existing(&definition.database, &definition.name, statement.temporary)?;
         if existing.is_some_and(|existing| statement.if_not_exists || unchanged(&existing)) {
             return Ok(StatementResult::done("CREATE TABLE"));
         }
@@ -140,8 +147,11 @@ impl Session {
     /// Remembers a table.
     pub(super) fn register(&self, definition: TableDefinition, statement: &CreateTable) -> Result<()> {
         definition.check_columns()?;
-        let temporary = self.temporary_ddl();
-        let if_exists = if temporary { IfExists::Replace } else { IfExists::Error };
+        let temporary = statement.temporary || self.temporary_ddl();
+        let if_exists = match self.temporary_ddl() {
+            true => IfExists::Replace,
+            false => IfExists::Error,
+        };
         let created = self
             .catalog()
             .create(CatalogObject::Table(definition), if_exists, temporary);
@@ -166,6 +176,7 @@ impl Session {
         }
         let location = match &statement.location {
             Some(location) => absolute_path(location.trim_end_matches('/'))?,
+            None if statement.temporary || self.temporary_ddl() => self.temporary_location()?,
             None => self.catalog().managed_location(&database, &table)?,
         };
         let entry = self.table_format(statement, &location)?;

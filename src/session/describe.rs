@@ -283,29 +283,33 @@ impl Session {
     }
 
     pub(super) fn explain(&self, explain: &Explain, parameters: &[Expr]) -> Result<StatementResult> {
-        if let Some(format) = explain.format.as_deref().filter(|f| *f != "text") {
-            return Err(Error::unsupported(format!(
-                "EXPLAIN (FORMAT {})",
-                format.to_uppercase()
-            )));
-        }
         let Some(query) = explained_query(&explain.statement) else {
             return Err(Error::unsupported(
                 "EXPLAIN of a statement that is no query and writes none",
             ));
         };
         let bound = self.bind(query, parameters)?;
-        match explain.kind.as_deref() {
-            None | Some("distributed") => {}
-            Some("logical") => return StatementResult::lines("Query Plan", &bound.to_string()),
-            Some("validate") => return StatementResult::text(&["Valid"], vec![vec![cell("true")]]),
-            Some(other) => return Err(Error::unsupported(format!("EXPLAIN (TYPE {})", other.to_uppercase()))),
+        let format = explain.format.as_deref().filter(|f| *f != "text");
+        match (explain.kind.as_deref(), format) {
+            (None | Some("distributed"), _) => {}
+            (Some(kind), Some(format)) => {
+                let (kind, format) = (kind.to_uppercase(), format.to_uppercase());
+                return Err(Error::unsupported(format!("EXPLAIN (TYPE {kind}, FORMAT {format})")));
+            }
+            (Some("logical"), _) => return StatementResult::lines("Query Plan", &bound.to_string()),
+            (Some("validate"), _) => return StatementResult::text(&["Valid"], vec![vec![cell("true")]]),
+            (Some(other), _) => return Err(Error::unsupported(format!("EXPLAIN (TYPE {})", other.to_uppercase()))),
         }
         let plan = self.optimize(bound)?;
         let context = self.new_context();
-        let text = match explain.analyze {
+        let explained = match explain.analyze {
             true => physical::explain_analyze(&plan, &context)?,
             false => physical::explain(&plan, &context)?,
+        };
+        let text = match format {
+            Some("json") => explained.to_json()?,
+            Some("graphviz") => explained.to_graphviz(),
+            _ => explained.to_string(),
         };
         StatementResult::lines("Query Plan", &text)
     }

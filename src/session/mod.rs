@@ -25,11 +25,12 @@ use crate::optimizer;
 use crate::physical::{self, QueryStream};
 use crate::runtime::{MemoryArbiter, QueryContext, caught};
 use crate::sql::{self, Statement, StatementText};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use relations::Relations;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tempfile::TempDir;
 
 /// Stack of the threads that parse, bind and optimize: what nests deeply in the text nests deeply in the plan.
 const STACK: usize = 512 << 20;
@@ -44,6 +45,8 @@ pub struct Session {
 #[derive(Debug)]
 struct Shared {
     catalog: Catalog,
+    /// Where temporary tables have their files; removed with the session.
+    temporary_files: Mutex<Option<TempDir>>,
     state: RwLock<State>,
 }
 
@@ -76,6 +79,7 @@ impl Session {
         Ok(Self {
             shared: Arc::new(Shared {
                 catalog: Catalog::new(warehouse)?,
+                temporary_files: Mutex::default(),
                 state: RwLock::new(state),
             }),
         })
@@ -189,6 +193,31 @@ impl Session {
 
     fn temporary_ddl(&self) -> bool {
         self.shared.state.read().temporary_ddl
+    }
+
+    /// A folder that does not exist yet and that nobody else will use, for the files of a temporary table.
+    fn temporary_location(&self) -> Result<String> {
+        let parent = match self.config().spill_dir.as_str() {
+            "" => std::env::temp_dir(),
+            folder => folder.into(),
+        };
+        let mut files = self.shared.temporary_files.lock();
+        let root = match files.take() {
+            Some(root) => root,
+            None => tempfile::Builder::new()
+                .prefix("lakebed-")
+                .tempdir_in(&parent)
+                .map_err(|e| {
+                    Error::storage(format!("cannot make a folder in {}: {e}", parent.display()))
+                        .with_hint("set spill_dir (--spill-dir) to a folder that can be written")
+                })?,
+        };
+        let used = std::fs::read_dir(root.path()).map_or(0, Iterator::count);
+        let folder = (used..).map(|i| root.path().join(i.to_string())).find(|f| !f.exists());
+        *files = Some(root);
+        let folder = folder.ok_or_else(|| Error::internal("there are more names than tables"))?;
+        std::fs::create_dir(&folder).map_err(|e| Error::storage(format!("{}: {e}", folder.display())))?;
+        Ok(folder.to_string_lossy().into_owned())
     }
 
     /// The query that runs now or ran last: its counters, and the way to cancel it.

@@ -39,7 +39,7 @@ impl Session {
         parameters: &[Expr],
     ) -> Result<StatementResult> {
         let mut definition = self.table_definition(statement)?;
-        if let Some(existing) = self.catalog().object(&definition.database, &definition.name)? {
+        if let Some(existing) = self.existing(&definition.database, &definition.name, statement.temporary)? {
             if statement.if_not_exists {
                 return Ok(StatementResult::done("CREATE TABLE"));
             }
@@ -88,7 +88,7 @@ impl Session {
             table: true,
         };
         let rows = self.write_rows(named(plan, &definition), &staging, &target)?;
-        if self.temporary_ddl() {
+        if statement.temporary || self.temporary_ddl() {
             staging.commit(vec![])?;
             self.register(definition, statement)?;
         } else {

@@ -13,21 +13,22 @@ pub(super) fn create(p: &mut Parser) -> Result<Statement> {
     let create = p.peek();
     p.expect_words("CREATE")?;
     let or_replace = p.words("OR REPLACE");
+    let temporary = p.word("TEMPORARY") || p.word("TEMP");
     if p.word("VIEW") {
-        return create_view(p, or_replace);
+        return create_view(p, or_replace, temporary);
     }
     if or_replace {
         return Err(Error::unsupported("CREATE OR REPLACE is supported for views only").with_span(p.span_of(&create)));
     }
-    if p.word("TEMPORARY") || p.word("TEMP") {
-        return Err(Error::unsupported("temporary tables and views are not supported").with_span(p.span_of(&create)));
+    let external = p.word("EXTERNAL");
+    if p.word("TABLE") {
+        return create_table(p, external, temporary);
+    }
+    if external || temporary {
+        return Err(p.unexpected("TABLE"));
     }
     if p.word("DATABASE") || p.word("SCHEMA") {
         return create_database(p);
-    }
-    let external = p.word("EXTERNAL");
-    if p.word("TABLE") {
-        return create_table(p, external);
     }
     if let Token::Word(w) = &p.peek().token
         && ["FUNCTION", "INDEX", "MATERIALIZED", "ROLE", "MACRO", "SEQUENCE", "TYPE"]
@@ -67,7 +68,7 @@ fn create_database(p: &mut Parser) -> Result<Statement> {
     Ok(Statement::CreateDatabase(database))
 }
 
-fn create_view(p: &mut Parser, or_replace: bool) -> Result<Statement> {
+fn create_view(p: &mut Parser, or_replace: bool, temporary: bool) -> Result<Statement> {
     let if_not_exists = p.words("IF NOT EXISTS");
     let name = p.object_name()?;
     let mut columns = vec![];
@@ -92,6 +93,7 @@ fn create_view(p: &mut Parser, or_replace: bool) -> Result<Statement> {
         name,
         or_replace,
         if_not_exists,
+        temporary,
         columns,
         comment,
         query,
@@ -99,9 +101,10 @@ fn create_view(p: &mut Parser, or_replace: bool) -> Result<Statement> {
     })))
 }
 
-fn create_table(p: &mut Parser, external: bool) -> Result<Statement> {
+fn create_table(p: &mut Parser, external: bool, temporary: bool) -> Result<Statement> {
     let mut table = CreateTable {
         external,
+        temporary,
         if_not_exists: p.words("IF NOT EXISTS"),
         ..Default::default()
     };

@@ -93,6 +93,8 @@ pub struct CreateTable {
     pub name: Option<ObjectName>,
     pub if_not_exists: bool,
     pub external: bool,
+    /// Whether it ends with the session.
+    pub temporary: bool,
     /// Without partition columns; empty when the files or the query tell.
     pub columns: Vec<ColumnDefinition>,
     pub partitioned_by: Vec<ColumnDefinition>,
@@ -128,6 +130,8 @@ pub struct CreateView {
     pub name: ObjectName,
     pub or_replace: bool,
     pub if_not_exists: bool,
+    /// Whether it ends with the session.
+    pub temporary: bool,
     /// Column names given after the view's name.
     pub columns: Vec<String>,
     pub comment: Option<String>,

@@ -268,6 +268,64 @@ fn the_catalog_lasts_from_run_to_run() {
 }
 
 #[test]
+fn plans_are_told_as_json_and_as_a_graph() {
+    let query = "SELECT x % 3 AS \"a\"\"b\", count(*) AS n FROM UNNEST(sequence(1, 30)) AS t(x) GROUP BY 1";
+    let told = |statement: &str| {
+        let run = run(&["--format", "ndjson", "-c", statement]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["Query Plan"].clone();
+        let lines: Vec<String> = run.out.lines().map(|l| line(l).as_str().unwrap().to_string()).collect();
+        lines.join("\n")
+    };
+    let expected: serde_json::Value = serde_json::from_str(&told(&format!("EXPLAIN (FORMAT JSON) {query}"))).unwrap();
+    assert!(expected["plan"]["operator"].is_string() && expected["plan"]["expected_rows"].is_number());
+    assert!(expected["total"].is_null() && expected["plan"]["rows"].is_null());
+    let json = told(&format!("EXPLAIN (ANALYZE, FORMAT JSON) {query}"));
+    let done: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&done["plan"]["rows"], &done["plan"]["inputs"][0]["rows"]),
+        (&3.into(), &3.into()),
+        "{json}"
+    );
+    assert!(done["total"]["milliseconds"].as_f64().unwrap() > 0.0);
+    let graph = told(&format!("EXPLAIN (FORMAT GRAPHVIZ) {query}"));
+    assert!(
+        graph.starts_with("digraph plan {") && graph.contains("  1 -> 0"),
+        "{graph}"
+    );
+    fails(3, "EXPLAIN (TYPE LOGICAL, FORMAT JSON) SELECT 1");
+}
+
+#[test]
+fn progress_is_shown_where_there_is_no_terminal_only_on_demand() {
+    let query = "SELECT count(*) FROM UNNEST(sequence(1, 20000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 8000)) AS b(y) WHERE x % 7 = y % 5";
+    let told = |when: &str| {
+        let run = run(&["--timeout", "1500ms", "--progress", when, "-c", query]);
+        assert!([0, 5].contains(&run.code), "{}", run.err);
+        (run.out, run.err)
+    };
+    let shown = |err: &str| err.lines().any(|line| line.contains(" s: ") && line.contains("rows"));
+    let (out, err) = told("always");
+    assert!(shown(&err) && !shown(&out), "{out} {err}");
+    for when in ["auto", "never"] {
+        assert!(!shown(&told(when).1));
+    }
+}
+
+#[test]
+fn temporary_tables_end_with_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let spill = folder.path().join("spill");
+    fs::create_dir(&spill).unwrap();
+    let text = "CREATE TEMPORARY TABLE t AS SELECT 42 AS x; SELECT x FROM t";
+    let run = outcome(lakebed(&folder).arg("--spill-dir").arg(&spill).args(["-c", text]));
+    assert_eq!(run.out, "x\n42\n", "{}", run.err);
+    assert_eq!(fs::read_dir(&spill).unwrap().count(), 0);
+    assert!(!folder.path().join("warehouse").exists());
+    assert_eq!(outcome(lakebed(&folder).args(["-c", "SELECT x FROM t"])).code, 3);
+}
+
+#[test]
 fn the_taxi_report_is_written_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("revenue");
