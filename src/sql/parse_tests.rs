@@ -232,7 +232,6 @@ fn what_is_not_supported_is_named() {
             "CREATE TABLE a (x int) CLUSTERED BY (x) INTO 4 BUCKETS",
             "CLUSTERED BY is not supported",
         ),
-        ("CREATE TEMPORARY DATABASE a", "expected TABLE"),
         ("SHOW LOCKS t", "SHOW LOCKS is not supported"),
         (
             "INSERT OVERWRITE DIRECTORY 'x' SELECT 1",
