@@ -62,15 +62,15 @@ enum Part<K> {
 
 impl Merged {
     /// The same rows on disk; those that are there already stay as they are.
-    pub fn to_disk(self, context: &QueryContext) -> Result<Self> {
+    pub fn into_disk(self, context: &QueryContext) -> Result<Self> {
         Ok(match self {
-            Self::Narrow(runs) => Self::Narrow(to_disk(runs, context)?),
-            Self::Wide(runs) => Self::Wide(to_disk(runs, context)?),
+            Self::Narrow(runs) => Self::Narrow(into_disk(runs, context)?),
+            Self::Wide(runs) => Self::Wide(into_disk(runs, context)?),
         })
     }
 }
 
-fn to_disk<K: PackedKey>(runs: Arc<Runs<K>>, context: &QueryContext) -> Result<Arc<Runs<K>>> {
+fn into_disk<K: PackedKey>(runs: Arc<Runs<K>>, context: &QueryContext) -> Result<Arc<Runs<K>>> {
     let Input::Memory(memory) = &runs.input else {
         return Ok(runs);
     };

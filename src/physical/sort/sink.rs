@@ -75,7 +75,7 @@ impl Shrink for Shared {
         }
         let before = self.specification.operator.held();
         sorted.merged = match sorted.merged.take() {
-            Some(merged) => Some(merged.to_disk(&self.context)?),
+            Some(merged) => Some(merged.into_disk(&self.context)?),
             None => None,
         };
         Ok(before.saturating_sub(self.specification.operator.held()))

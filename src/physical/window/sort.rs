@@ -74,7 +74,7 @@ impl SortedRows {
     pub fn one_group(rows: usize) -> Self {
         Self {
             order: None,
-            partitions: vec![0..rows],
+            partitions: std::iter::once(0..rows).collect(),
             peer_starts: vec![0; rows],
             peer_ends: vec![rows as u32; rows],
         }

@@ -24,7 +24,7 @@ pub struct WindowSpec {
 #[derive(Debug, Clone)]
 pub enum WindowOperation {
     Function { kind: WindowKind, ignore_nulls: bool },
-    Aggregate(AggregateOperation),
+    Aggregate(Box<AggregateOperation>),
 }
 
 /// Which aggregate is computed.
@@ -135,7 +135,7 @@ fn lower_aggregate(call: &AggregateCall, schema: &Schema) -> Result<(WindowOpera
         filter: call.filter.as_ref().map(|f| f.lower(schema)).transpose()?,
         order: call.order_by.iter().map(order).collect(),
     };
-    Ok((WindowOperation::Aggregate(operation), arguments))
+    Ok((WindowOperation::Aggregate(Box::new(operation)), arguments))
 }
 
 fn lower_key(key: &SortKey, schema: &Schema) -> Result<PhysicalSortKey> {

@@ -294,14 +294,14 @@ fn aggregate_spec(
     let constants = vec![None; types.len()];
     let signature = (function.signature)(&types, &constants).unwrap();
     let result = signature.result.clone();
-    let operation = WindowOperation::Aggregate(AggregateOperation {
+    let operation = WindowOperation::Aggregate(Box::new(AggregateOperation {
         function,
         signature,
         constants,
         distinct,
         filter: None,
         order: vec![],
-    });
+    }));
     spec(columns, operation, arguments, key, frame, result)
 }
 
