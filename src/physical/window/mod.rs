@@ -23,7 +23,7 @@ mod tests;
 pub use spec::{WindowOperation, WindowSpec};
 
 use super::pipeline::{Flow, LocalSink, PartitionReader, Sink, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::expression::PhysicalExpr;
 use crate::functions::aggregate::{canonical, unshared};
 use crate::runtime::{Operator, PARTITIONS, PartitionWriter, QueryContext, Reservation, Shrink, SpillRun, SpillWriter};
@@ -225,26 +225,23 @@ impl LocalWindow {
             .collect()
     }
 
-    /// Keeps the rows in memory if they fit; gives them back if not.
+    /// Keeps the rows in memory if they fit; gives them back if they have to go to disk.
     fn keep(&mut self, batch: Batch) -> Result<Option<Batch>> {
-        let forced = self.window.context.config.debug_force_spill && self.window.layout.is_some();
-        if forced || !self.memory.try_grow_fairly(batch.memory_size())? {
+        let can_spill = self.window.layout.is_some();
+        if can_spill && self.window.context.config.debug_force_spill {
             return Ok(Some(batch));
         }
-        let booked = batch.memory_size();
-        self.put(batch, booked)?;
-        Ok(None)
-    }
-
-    /// Puts the rows into buckets; `booked` bytes are reserved for them.
-    fn put(&mut self, batch: Batch, booked: usize) -> Result<()> {
         let cut = self.cut(&batch)?;
-        drop(batch);
-        let bytes: usize = cut.iter().map(|(_, rows)| rows.memory_size()).sum();
-        self.memory.resize(self.memory.bytes() - booked + bytes)?;
+        let bytes = cut.iter().map(|(_, rows)| rows.memory_size()).sum();
+        if !self.memory.try_grow_fairly(bytes)? {
+            if can_spill {
+                return Ok(Some(batch));
+            }
+            self.memory.grow(bytes)?;
+        }
         cut.into_iter()
             .for_each(|(bucket, rows)| self.buckets[bucket].push(rows));
-        Ok(())
+        Ok(None)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
@@ -258,7 +255,10 @@ impl LocalWindow {
     }
 
     /// Writes the rows held so far, and from now on all.
-    fn go_to_disk(&mut self, layout: &Arc<Layout>) -> Result<()> {
+    fn go_to_disk(&mut self) -> Result<()> {
+        let Some(layout) = &self.window.layout else {
+            return Err(Error::internal("rows that cannot be written go to disk"));
+        };
         self.writer = Some(self.window.writer(layout)?);
         for bucket in 0..self.buckets.len() {
             for batch in std::mem::take(&mut self.buckets[bucket]) {
@@ -282,15 +282,7 @@ impl LocalSink for LocalWindow {
                 None => return Ok(Flow::More),
                 Some(batch) => batch,
             };
-            match self.window.layout.clone() {
-                Some(layout) => self.go_to_disk(&layout)?,
-                None => {
-                    let bytes = batch.memory_size();
-                    self.memory.grow(bytes)?;
-                    self.put(batch, bytes)?;
-                    return Ok(Flow::More);
-                }
-            }
+            self.go_to_disk()?;
         }
         self.write(&batch)?;
         let open = self.writer.as_ref().map_or(0, PartitionWriter::memory_size);
