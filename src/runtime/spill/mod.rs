@@ -24,8 +24,8 @@ use std::io::ErrorKind as IoErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 const MAGIC: u32 = 0x4B42_5053;
 const HEADER: usize = 16;
@@ -98,6 +98,27 @@ impl SpillManager {
     }
 }
 
+/// What the names of private folders begin with; the process id follows.
+const PRIVATE_PREFIX: &str = ".lakebed-";
+
+/// Removes the private folders of processes that were killed between making and unlinking a file.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|n| n.strip_prefix(PRIVATE_PREFIX)?.split('-').next());
+        let Some(owner) = owner.and_then(|pid| pid.parse::<u32>().ok()) else {
+            continue;
+        };
+        if Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{owner}")).exists() {
+            // Another process may sweep at the same time.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Opens a file that has no name, readable by nobody else.
 fn open_nameless(folder: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
@@ -107,9 +128,11 @@ fn open_nameless(folder: &Path) -> std::io::Result<File> {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
         other => return other,
     }
+    static SWEEP: Once = Once::new();
+    SWEEP.call_once(|| sweep(folder));
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let private = folder.join(format!(".lakebed-{}-{number}", std::process::id()));
+    let private = folder.join(format!("{PRIVATE_PREFIX}{}-{number}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&private)?;
     let path = private.join("spill");
     let file = options
@@ -441,6 +464,20 @@ mod tests {
         }
         drop(run);
         assert_eq!(manager.used(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let private = |pid: u32| folder.path().join(format!("{PRIVATE_PREFIX}{pid}-0"));
+        let (dead, alive) = (private(u32::MAX - 1), private(std::process::id()));
+        for path in [&dead, &alive, &folder.path().join(".lakebed-notes")] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("spill"), "rows").unwrap();
+        }
+        sweep(folder.path());
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert!(!dead.exists() && alive.exists() && left == 2);
     }
 
     #[test]
