@@ -4,7 +4,9 @@ use super::output::Format;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,12 +43,27 @@ pub struct Arguments {
     #[command(flatten)]
     pub session: SessionArguments,
 
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
     /// Variables as `--name=value`, after --
     #[arg(last = true, value_name = "--NAME=VALUE")]
     job_variables: Vec<String>,
 
     #[arg(skip)]
     sources: Vec<Source>,
+}
+
+/// What the program does besides running SQL.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show what functions there are, or what one does
+    Functions {
+        /// A name, or a pattern such as 'date*'
+        name: Option<String>,
+    },
+    /// Write the completion of flags for a shell
+    Completions { shell: Shell },
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +232,14 @@ impl Arguments {
         }
         Ok(all)
     }
+}
+
+/// Writes what a shell needs to complete the flags.
+pub fn write_completions(shell: Shell, to: &mut dyn Write) {
+    let mut text = vec![];
+    clap_complete::generate(shell, &mut Arguments::command(), "lakebed", &mut text);
+    // Whoever closes the pipe has seen enough.
+    let _ = to.write_all(&text);
 }
 
 /// Reads `500ms`, `90s`, `30m`, `2h`; a number alone is seconds.

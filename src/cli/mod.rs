@@ -12,7 +12,7 @@ mod watch;
 
 use crate::error::{Error, Result};
 use crate::session::{Session, on_big_stack};
-use arguments::{Arguments, Source};
+use arguments::{Arguments, Source, Verb};
 use etcetera::BaseStrategy;
 use report::{Exit, report};
 use shell::{Outcome, Shell};
@@ -33,7 +33,17 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(arguments: &Arguments) -> Result<Outcome, Exit> {
+    if let Some(Verb::Completions { shell }) = arguments.verb {
+        arguments::write_completions(shell, &mut std::io::stdout());
+        return Ok(Outcome::Done);
+    }
     let mut shell = open(arguments)?;
+    if let Some(Verb::Functions { name }) = &arguments.verb {
+        let pattern = name
+            .as_ref()
+            .map(|name| format!(" LIKE '{}'", name.replace('\'', "''")));
+        return shell.run_text("functions", &format!("SHOW FUNCTIONS{}", pattern.unwrap_or_default()));
+    }
     if let Some(file) = init_file(arguments) {
         let name = file.display().to_string();
         let text = read_file(&name)?;

@@ -29,6 +29,11 @@ pub fn wrong_arguments(name: &str, signature: &str, found: &[DataType]) -> Error
 
 /// Every function name with its signature, sorted: for help, completion and nearest-name hints.
 pub fn all_names() -> Result<Vec<(&'static str, &'static str)>> {
+    Ok(all()?.into_iter().map(|(name, doc)| (name, doc.signature)).collect())
+}
+
+/// What is written about each function under each of its names, sorted by them.
+pub fn all() -> Result<Vec<(&'static str, Documentation)>> {
     let scalar = scalar::FUNCTIONS
         .iter()
         .flat_map(|list| list.iter())
@@ -38,8 +43,8 @@ pub fn all_names() -> Result<Vec<(&'static str, &'static str)>> {
         .flat_map(|f| names(f.name, f.aliases, f.doc));
     let window = window::FUNCTIONS.iter().flat_map(|f| names(f.name, f.aliases, f.doc));
     let mut all: Vec<_> = scalar.chain(aggregate).chain(window).collect();
-    all.sort_unstable();
-    all.dedup();
+    all.sort_by_key(|(name, doc)| (*name, doc.signature));
+    all.dedup_by_key(|(name, doc)| (*name, doc.signature));
     Ok(all)
 }
 
@@ -47,8 +52,8 @@ fn names(
     name: &'static str,
     aliases: &'static [&'static str],
     doc: Documentation,
-) -> impl Iterator<Item = (&'static str, &'static str)> {
+) -> impl Iterator<Item = (&'static str, Documentation)> {
     std::iter::once(name)
         .chain(aliases.iter().copied())
-        .map(move |n| (n, doc.signature))
+        .map(move |n| (n, doc))
 }

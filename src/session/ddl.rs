@@ -130,8 +130,12 @@ impl Session {
     pub(super) fn create_table(&self, statement: &CreateTable) -> Result<StatementResult> {
         let definition = self.table_definition(statement)?;
         // Declaring an external table again in the very same words asks for nothing that is not so: a job can be run twice.
-        let unchanged =
-            |existing: &CatalogObject| matches!(existing, CatalogObject::Table(t) if t.external && *t == definition);
+        // One that lasts longer may be gone when this session still needs it.
+        let temporary = statement.temporary || self.temporary_ddl();
+        let as_lasting = temporary == self.catalog().is_temporary(&definition.database, &definition.name);
+        let unchanged = |existing: &CatalogObject| {
+            as_lasting && matches!(existing, CatalogObject::Table(t) if t.external && *t == definition)
+        };
         let existing = self.existing(&definition.database, &definition.name, statement.temporary)?;
         if existing.is_some_and(|existing| statement.if_not_exists || unchanged(&existing)) {
             return Ok(StatementResult::done("CREATE TABLE"));

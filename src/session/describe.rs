@@ -62,9 +62,12 @@ impl Session {
             },
             Show::Functions { pattern } => {
                 let fits = matcher(pattern.as_deref())?;
-                let all = functions::all_names()?.into_iter().filter(|(name, _)| fits(name));
-                let rows = all.map(|(name, signature)| vec![cell(name), cell(signature)]).collect();
-                StatementResult::text(&["function", "signature"], rows)
+                let all = functions::all()?.into_iter().filter(|(name, _)| fits(name));
+                let rows = all.map(|(name, doc)| {
+                    let example = format!("{} → {}", doc.example.0, doc.example.1);
+                    vec![cell(name), cell(doc.signature), cell(doc.summary), cell(example)]
+                });
+                StatementResult::text(&["function", "signature", "description", "example"], rows.collect())
             }
             Show::Settings(None) => {
                 let config = self.config();

@@ -147,6 +147,22 @@ fn a_preparing_file_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_a_preparing_file_declares_does_not_depend_on_what_others_drop() {
+    let lake = lake();
+    let declare = "CREATE EXTERNAL TABLE t LOCATION 'DIR/trips.csv'";
+    lake.run(declare);
+    let other = Session::new(Config::default(), &lake.path("lakehouse")).unwrap();
+    lake.session.set_temporary_ddl(true);
+    lake.run(declare);
+    lake.session.set_temporary_ddl(false);
+    other
+        .execute("DROP TABLE t")
+        .unwrap()
+        .for_each(|result| drop(result.unwrap()));
+    assert_eq!(lake.run("SELECT count(*) FROM t"), ["4"]);
+}
+
+#[test]
 fn settings_and_prepared_statements() {
     let lake = lake();
     lake.run("SET batch_size = 3");

@@ -516,6 +516,36 @@ fn a_time_limit_stops_a_statement() {
 }
 
 #[test]
+fn functions_are_told_and_flags_completed() {
+    let told = run(&["functions", "substr*"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(
+        told.out.starts_with("function,signature,description,example\n"),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out.contains("substring_index") && !told.out.contains("\nabs,"),
+        "{}",
+        told.out
+    );
+    assert!(run(&["functions"]).out.lines().count() > 300);
+    for (shell, part) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef lakebed"),
+        ("fish", "complete -c lakebed"),
+    ] {
+        let written = run(&["completions", shell]);
+        assert!(
+            written.code == 0 && written.out.contains(part) && written.out.contains("warehouse"),
+            "{shell}"
+        );
+    }
+    assert_eq!(run(&["completions", "cobol"]).code, 2);
+    assert_eq!(run(&["explode"]).code, 2);
+}
+
+#[test]
 fn help_tells_the_flags() {
     let help = run(&["--help"]);
     assert_eq!(help.code, 0);
