@@ -241,6 +241,8 @@ pub struct SpillWriter {
     appender: Appender,
     /// Rows not yet written.
     open: Block,
+    /// Bytes of their rows.
+    open_bytes: usize,
     /// Bytes of rows at which a block is written.
     block_bytes: usize,
     blocks: Vec<BlockPlace>,
@@ -260,6 +262,7 @@ impl SpillWriter {
             file,
             appender: Appender::new(layout.clone()),
             open,
+            open_bytes: 0,
             layout,
             block_bytes,
             blocks: vec![],
@@ -278,7 +281,7 @@ impl SpillWriter {
     fn append_prepared(&mut self, prepared: &Prepared, rows: Range<usize>) -> Result<()> {
         let mut start = rows.start;
         while start < rows.end {
-            let room = self.block_bytes.saturating_sub(self.open.memory_size());
+            let room = self.block_bytes.saturating_sub(self.open_bytes);
             let room = room.max(self.block_bytes / 4);
             // Of many small ranges of a batch, most fit: no need to look at the rows after them.
             let fit = match prepared.size(start..rows.end) <= room {
@@ -286,8 +289,9 @@ impl SpillWriter {
                 false => prepared.rows_within(start, room).min(rows.end - start),
             };
             self.open.append(&self.layout, prepared, start..start + fit)?;
+            self.open_bytes += prepared.size(start..start + fit);
             start += fit;
-            if self.open.memory_size() >= self.block_bytes {
+            if self.open_bytes >= self.block_bytes {
                 self.flush()?;
             }
         }
@@ -296,7 +300,10 @@ impl SpillWriter {
 
     fn flush(&mut self) -> Result<()> {
         if self.open.rows() > 0 {
-            let block = std::mem::replace(&mut self.open, Block::new(&self.layout));
+            // The next block will be about as large: its vectors need not grow.
+            let next = Block::with_shape(&self.layout, &self.open.shape());
+            let block = std::mem::replace(&mut self.open, next);
+            self.open_bytes = 0;
             self.write(&block)?;
         }
         Ok(())
@@ -332,7 +339,10 @@ impl SpillWriter {
 
     /// Writes what is left; the rows can be read now.
     pub fn finish(mut self) -> Result<SpillRun> {
-        self.flush()?;
+        let open = std::mem::take(&mut self.open);
+        if open.rows() > 0 {
+            self.write(&open)?;
+        }
         Ok(SpillRun {
             file: self.file,
             layout: self.layout,
