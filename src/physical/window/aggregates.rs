@@ -21,7 +21,7 @@ use crate::types::DataType;
 use crate::vector::Batch;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array, make_comparator};
 use arrow::buffer::NullBuffer;
-use arrow::compute::{SortOptions, filter, take};
+use arrow::compute::{SortOptions, filter, interleave, take};
 use arrow::datatypes::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,12 +61,11 @@ impl<'a> FrameAggregate<'a> {
         if rows.len() > 0 && all_whole(rows, frames) {
             return self.whole_partitions(rows);
         }
-        let call = self.call;
-        let fast = match (call.distinct && !call.function.ignores_duplicates, call.function.name) {
-            (false, "count") => Some(self.counts(frames)),
-            (false, "sum" | "avg") => self.sums(rows, frames)?,
-            (false, "min") => self.extremes(rows, frames, false)?,
-            (false, "max") => self.extremes(rows, frames, true)?,
+        let fast = match self.plain_name() {
+            Some("count") => Some(self.counts(frames)),
+            Some("sum" | "avg") => self.sums(rows, frames, None)?,
+            Some("min") => self.extremes(rows, frames, false)?,
+            Some("max") => self.extremes(rows, frames, true)?,
             _ => None,
         };
         match fast {
@@ -83,10 +82,29 @@ impl<'a> FrameAggregate<'a> {
         frames: &Frames,
         memory: &mut Reservation,
     ) -> Result<ArrayRef> {
-        match carry {
-            None => self.evaluate(rows, frames, memory),
-            carry => self.tree(carry, rows, frames, memory),
+        let Some(carry) = carry else {
+            return self.evaluate(rows, frames, memory);
+        };
+        let before = || result_of(self.call, carry);
+        let fast = match self.plain_name() {
+            Some("count") => Some(add_counts(&self.counts(frames), &before()?)),
+            Some("sum") => self.sums(rows, frames, Some(&before()?))?,
+            Some(name @ ("min" | "max")) => match self.extremes(rows, frames, name == "max")? {
+                Some(found) => beyond(&found, &before()?, name == "max")?,
+                None => None,
+            },
+            _ => None,
+        };
+        match fast {
+            Some(result) => Ok(result),
+            None => self.tree(Some(carry), rows, frames, memory),
         }
+    }
+
+    /// The function's name, unless duplicates have to be left out.
+    fn plain_name(&self) -> Option<&'static str> {
+        let function = self.call.function;
+        (!self.call.distinct || function.ignores_duplicates).then_some(function.name)
     }
 
     /// The state of the rows that `carry` stands for and all rows of this call.
@@ -162,8 +180,9 @@ impl<'a> FrameAggregate<'a> {
         Arc::new(Int64Array::from(self.frame_counts(frames)))
     }
 
-    /// Sums and means: exact ones of any frame, those of floats when frames begin where partitions do.
-    fn sums(&self, rows: &SortedRows, frames: &Frames) -> Result<Option<ArrayRef>> {
+    /// Sums and means: exact ones of any frame, those of floats when frames begin where partitions do. To sums, the one
+    /// that rows before all frames have is added.
+    fn sums(&self, rows: &SortedRows, frames: &Frames, before_all: Option<&ArrayRef>) -> Result<Option<ArrayRef>> {
         let Some(values) = self.arguments.first() else {
             return Ok(None);
         };
@@ -179,12 +198,25 @@ impl<'a> FrameAggregate<'a> {
             if overflow {
                 return Ok(None);
             }
+            let first = match before_all.filter(|sum| sum.is_valid(0)) {
+                Some(sum) => match as_i128(sum) {
+                    Some(sum) => sum[0],
+                    None => return Ok(None),
+                },
+                None => 0,
+            };
             let ranges = (0..rows.len()).map(|at| frames.range(at));
-            Totals::Wide(ranges.map(|r| before[r.end].wrapping_sub(before[r.start])).collect())
+            let sums = ranges.map(|r| first.checked_add(before[r.end].wrapping_sub(before[r.start])));
+            match sums.collect() {
+                Some(sums) => Totals::Wide(sums),
+                None => return Ok(None),
+            }
         } else if let (true, Some(floats)) = (all_running(rows, frames), as_f64(values)) {
+            let first = before_all.filter(|sum| sum.is_valid(0)).and_then(as_f64);
+            let first = first.map_or(0.0, |sum| sum[0]);
             let mut sums = vec![0f64; rows.len()];
             for partition in &rows.partitions {
-                let (mut sum, mut next) = (0f64, partition.start);
+                let (mut sum, mut next) = (first, partition.start);
                 for at in partition.clone() {
                     while next < frames.ends[at] as usize {
                         sum += if valid(next) { floats[next] } else { 0.0 };
@@ -201,7 +233,8 @@ impl<'a> FrameAggregate<'a> {
         let result = match self.call.function.name {
             "avg" => totals.divide(&counts, &self.call.signature.result)?,
             _ => {
-                let some = counts.iter().map(|&c| c > 0).collect::<NullBuffer>();
+                let any_before = before_all.is_some_and(|sum| sum.is_valid(0));
+                let some = counts.iter().map(|&c| any_before || c > 0).collect::<NullBuffer>();
                 let nulls = Some(some).filter(|n| n.null_count() > 0);
                 totals.into_array(&self.call.signature.result, nulls, true)?
             }
@@ -317,6 +350,32 @@ pub fn result_of(call: &AggregateOperation, carry: &Carry) -> Result<ArrayRef> {
     let mut accumulator = accumulator(call)?;
     accumulator.merge(carry, &[0], 1)?;
     accumulator.finish(1)
+}
+
+/// Counts, each with the one count of `before` added.
+fn add_counts(counts: &ArrayRef, before: &ArrayRef) -> ArrayRef {
+    let before = before.as_primitive::<Int64Type>().value(0);
+    Arc::new(counts.as_primitive::<Int64Type>().unary::<_, Int64Type>(|c| c + before))
+}
+
+/// Each value or the one value of `before`, whichever is larger or smaller; NULL only where both are. `None` when the type has
+/// no order here.
+fn beyond(values: &ArrayRef, before: &ArrayRef, largest: bool) -> Result<Option<ArrayRef>> {
+    if before.is_null(0) {
+        return Ok(Some(values.clone()));
+    }
+    let Ok(compare) = make_comparator(values, before, SortOptions::default()) else {
+        return Ok(None);
+    };
+    let stays = |row: usize| match (values.is_null(row), largest) {
+        (true, _) => false,
+        (false, true) => compare(row, 0).is_ge(),
+        (false, false) => compare(row, 0).is_le(),
+    };
+    let places: Vec<(usize, usize)> = (0..values.len())
+        .map(|row| if stays(row) { (0, row) } else { (1, 0) })
+        .collect();
+    Ok(Some(interleave(&[values.as_ref(), before.as_ref()], &places)?))
 }
 
 /// Numbers the frames so that equal neighbours share a number; gives each row's number and each number's range.
