@@ -57,6 +57,18 @@ pub struct Arguments {
 /// What the program does besides running SQL.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Show how the statements of a job would run, without reading or writing rows
+    Explain {
+        /// Statements; they come before those of files
+        #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
+        commands: Vec<String>,
+        /// A file of statements; - is standard input
+        #[arg(short = 'f', long = "file", value_name = "FILE", allow_hyphen_values = true)]
+        files: Vec<String>,
+        /// A variable of the job
+        #[arg(short = 'v', long = "param", value_name = "NAME=VALUE")]
+        variables: Vec<String>,
+    },
     /// Show what functions there are, or what one does
     Functions {
         /// A name, or a pattern such as 'date*'
@@ -184,6 +196,16 @@ impl Arguments {
         sources.extend(places("files").into_iter().zip(files));
         sources.sort_by_key(|(place, _)| *place);
         arguments.sources = sources.into_iter().map(|(_, source)| source).collect();
+        if let Some(Verb::Explain {
+            commands,
+            files,
+            variables,
+        }) = &mut arguments.verb
+        {
+            arguments.sources.extend(commands.drain(..).map(Source::Command));
+            arguments.sources.extend(files.drain(..).map(Source::File));
+            arguments.variables.append(variables);
+        }
         arguments
     }
 

@@ -49,6 +49,9 @@ fn run_with(arguments: &Arguments) -> Result<Outcome, Exit> {
         let text = read_file(&name)?;
         shell.prepare(&name, &text)?;
     }
+    if let Some(Verb::Explain { .. }) = arguments.verb {
+        shell.explain();
+    }
     match arguments.sources() {
         [] if stdin().is_terminal() => repl::run(&mut shell),
         [] => run_source(&mut shell, &Source::File("-".into())),

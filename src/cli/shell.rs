@@ -25,6 +25,8 @@ pub struct Shell {
     pub output: Output,
     /// Whether each statement is followed by what it took.
     pub timer: bool,
+    /// Whether statements tell how they would run instead of running.
+    pub explains: bool,
     /// Whether a person waits for an answer to each statement.
     pub interactive: bool,
     watch: Watch,
@@ -61,6 +63,7 @@ impl Shell {
             format: output.format,
             output: Output::new(output.file.as_deref())?,
             timer: tells || output.stats,
+            explains: false,
             interactive: false,
             watch: Watch::new(),
             header: !output.no_header,
@@ -111,6 +114,13 @@ impl Shell {
         result
     }
 
+    /// From now on statements tell how they would run, as plain text.
+    pub fn explain(&mut self) {
+        self.explains = true;
+        self.header = false;
+        self.format.get_or_insert(Format::Tsv);
+    }
+
     /// Runs a text for what it does to the session: what it creates ends with the session, and its results are not shown.
     pub fn prepare(&mut self, name: &str, text: &str) -> Result<Outcome, Exit> {
         let output = std::mem::replace(&mut self.output, Output::nowhere());
@@ -130,7 +140,11 @@ impl Shell {
         let begin = Instant::now();
         let before = self.session.running().map(|c| c.metrics);
         self.watch.begin(&self.session, self.timeout, self.progress);
-        let result = self.session.run(statement).and_then(|result| match result {
+        let result = match self.explains {
+            true => self.session.preview(statement),
+            false => self.session.run(statement),
+        };
+        let result = result.and_then(|result| match result {
             StatementResult::Rows(rows) => self.write(rows).map(|n| (None, Some(n))),
             StatementResult::Done { what, rows } => Ok((Some(what), rows)),
         });

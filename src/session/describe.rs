@@ -1,7 +1,7 @@
 //! Statements that tell: SHOW, DESCRIBE, EXPLAIN, MSCK REPAIR TABLE.
 
 use super::ddl::create_statement;
-use super::{Session, StatementResult};
+use super::{Session, StatementResult, on_big_stack};
 use crate::catalog::{
     CatalogObject, INFORMATION_SCHEMA, NULL_PARTITION, TableDefinition, TableSource, hive_type_name,
     information_tables, partition_folder, partition_keys, resolve_table,
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::functions;
 use crate::logical::Expr;
 use crate::physical;
-use crate::sql::{Explain, ObjectName, Relation, Show, Statement, TableReference};
+use crate::sql::{self, Explain, ObjectName, Relation, Show, Statement, StatementText, TableReference};
 use crate::types::type_name;
 use regex::RegexBuilder;
 use std::collections::BTreeSet;
@@ -315,6 +315,56 @@ impl Session {
             _ => explained.to_string(),
         };
         StatementResult::lines("Query Plan", &text)
+    }
+}
+
+impl Session {
+    /// Tells how a statement would run and reads and writes no rows. What it would create is known to the statements after
+    /// it, without rows, until the session ends; what it would remove stays.
+    pub fn preview(&self, statement: &StatementText) -> Result<StatementResult> {
+        on_big_stack(|| {
+            let parsed = sql::parse_statement(statement)?;
+            let before = self.temporary_ddl();
+            self.set_temporary_ddl(true);
+            let result = self.preview_parsed(parsed);
+            self.set_temporary_ddl(before);
+            result
+        })
+    }
+
+    fn preview_parsed(&self, statement: Statement) -> Result<StatementResult> {
+        let removes = matches!(
+            statement,
+            Statement::DropTable { .. } | Statement::DropView { .. } | Statement::DropDatabase { .. }
+        );
+        if removes || matches!(statement, Statement::RepairTable(_)) {
+            return Ok(StatementResult::done("left out"));
+        }
+        let runs = match &statement {
+            Statement::CreateTable(table) => table.query.is_none(),
+            Statement::Query(_) | Statement::Insert(_) | Statement::Copy(_) => false,
+            _ => true,
+        };
+        if runs {
+            return self.statement(&statement, &[]);
+        }
+        let explain = Explain {
+            analyze: false,
+            verbose: false,
+            kind: None,
+            format: None,
+            statement: Box::new(statement),
+        };
+        let told = self.explain(&explain, &[])?;
+        if let Statement::CreateTable(mut table) = *explain.statement
+            && let Some(query) = table.query.clone()
+        {
+            table.with_no_data = true;
+            // Its own folder would have to be there to be read.
+            table.location = None;
+            self.create_table_as(&table, &query, &[])?;
+        }
+        Ok(told)
     }
 }
 

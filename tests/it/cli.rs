@@ -516,6 +516,32 @@ fn a_time_limit_stops_a_statement() {
 }
 
 #[test]
+fn a_job_is_explained_without_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = format!("output={}", folder.path().join("out").display());
+    let run = outcome(lakebed(&folder).args(["explain", "-f", "sql/taxi_revenue.sql", "-v", &output]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(
+        run.out.contains("Scan") && run.out.contains("rows") && !run.out.contains('"'),
+        "{}",
+        run.out
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+    // What a statement would make is known to the next; what one would remove stays.
+    outcome(lakebed(&folder).args(["-c", "CREATE TABLE kept AS SELECT 1 AS x"]));
+    let text = "CREATE TABLE a AS SELECT 1 AS x; INSERT INTO a SELECT x FROM a; DROP TABLE kept; SELECT a.x FROM kept, a";
+    let run = outcome(lakebed(&folder).args(["explain", "-c", text]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(run.out.matches("Scan default.a").count(), 2, "{}", run.out);
+    let run = outcome(lakebed(&folder).args(["--no-header", "-c", "SHOW TABLES; SELECT x FROM kept"]));
+    assert_eq!(run.out, "kept\n1\n");
+    assert_eq!(
+        outcome(lakebed(&folder).args(["explain", "-c", "SELECT y FROM kept"])).code,
+        3
+    );
+}
+
+#[test]
 fn functions_are_told_and_flags_completed() {
     let told = run(&["functions", "substr*"]);
     assert_eq!(told.code, 0, "{}", told.err);
