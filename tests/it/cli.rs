@@ -529,7 +529,8 @@ fn a_job_is_explained_without_running() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
     // What a statement would make is known to the next; what one would remove stays.
     outcome(lakebed(&folder).args(["-c", "CREATE TABLE kept AS SELECT 1 AS x"]));
-    let text = "CREATE TABLE a AS SELECT 1 AS x; INSERT INTO a SELECT x FROM a; DROP TABLE kept; SELECT a.x FROM kept, a";
+    let text =
+        "CREATE TABLE a AS SELECT 1 AS x; INSERT INTO a SELECT x FROM a; DROP TABLE kept; SELECT a.x FROM kept, a";
     let run = outcome(lakebed(&folder).args(["explain", "-c", text]));
     assert_eq!(run.code, 0, "{}", run.err);
     assert_eq!(run.out.matches("Scan default.a").count(), 2, "{}", run.out);

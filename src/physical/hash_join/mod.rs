@@ -202,8 +202,8 @@ impl Join {
 
     /// The partition of each row by its keys.
     fn partitions(&self, keys: &[Column], rows: usize, level: u32, context: &QueryContext) -> Result<Vec<u32>> {
-        let mut hashes = hash_rows(keys, rows, context.fixed_hash())?;
-        Ok(hashes.drain(..).map(|hash| partition_of(hash, level)).collect())
+        let hashes = hash_rows(keys, rows, context.fixed_hash())?;
+        Ok(hashes.into_iter().map(|hash| partition_of(hash, level)).collect())
     }
 
     /// The table of the build rows in memory; made when first asked for.
