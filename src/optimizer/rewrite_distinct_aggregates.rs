@@ -12,19 +12,22 @@
 use crate::config::Config;
 use crate::error::Result;
 use crate::functions::aggregate;
+use crate::logical::statistics::estimate;
 use crate::logical::{Aggregate, AggregateCall, Expr, LogicalPlan};
 use crate::types::{DataType, Field, ScalarValue};
 use std::sync::Arc;
 
 /// The grouping id has a bit for each column.
 const MOST_SET_COLUMNS: usize = 60;
+/// Bytes of a value in a set, and of the copies that merging makes.
+const SET_ENTRY: f64 = 128.0;
 
 /// Rewrites aggregates whose DISTINCT calls all have the same arguments.
-pub(super) fn rewrite_distinct_aggregates(plan: LogicalPlan, _: &Config) -> Result<LogicalPlan> {
+pub(super) fn rewrite_distinct_aggregates(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
     plan.transform_up(&mut |node| match node {
         LogicalPlan::Aggregate(n) => {
             let n = without_idle_distinct(n);
-            let rewritten = in_two_levels(&n).or_else(|| by_grouping_sets(&n));
+            let rewritten = in_two_levels(&n).or_else(|| by_grouping_sets(&n, config));
             Ok(rewritten.unwrap_or(LogicalPlan::Aggregate(n)))
         }
         other => Ok(other),
@@ -103,7 +106,7 @@ fn in_two_levels(n: &Aggregate) -> Option<LogicalPlan> {
     }))
 }
 
-fn by_grouping_sets(n: &Aggregate) -> Option<LogicalPlan> {
+fn by_grouping_sets(n: &Aggregate, config: &Config) -> Option<LogicalPlan> {
     let plain = |a: &AggregateCall| a.filter.is_none() && a.order_by.is_empty();
     let distinct = n.aggregates.iter().filter(|a| a.distinct);
     if !n.groups.is_empty()
@@ -111,6 +114,9 @@ fn by_grouping_sets(n: &Aggregate) -> Option<LogicalPlan> {
         || distinct.clone().count() == 0
         || !distinct.clone().all(plain)
     {
+        return None;
+    }
+    if few_values(n, config.operator_memory() / 16 / config.threads.max(1)) {
         return None;
     }
     let mut groups: Vec<Expr> = vec![];
@@ -174,6 +180,26 @@ fn by_grouping_sets(n: &Aggregate) -> Option<LogicalPlan> {
         aggregates: outer,
         schema: n.schema.clone(),
     }))
+}
+
+/// Whether the sets of all DISTINCT arguments surely take no more than `bytes`: then one pass with sets is the fastest.
+fn few_values(n: &Aggregate, bytes: usize) -> bool {
+    let input = estimate(&n.input);
+    let values = |e: &Expr| match e {
+        Expr::Column(f) => {
+            let column = input.columns.get(&f.id).filter(|c| c.step >= 1.0)?;
+            Some((column.max? - column.min?) / column.step + 2.0)
+        }
+        _ => None,
+    };
+    let distinct = n.aggregates.iter().filter(|a| a.distinct);
+    let all: Option<f64> = distinct
+        .map(|call| match call.arguments.as_slice() {
+            [one] => values(one),
+            _ => None,
+        })
+        .sum();
+    all.is_some_and(|all| all * SET_ENTRY <= bytes as f64)
 }
 
 /// Where the call's arguments stand in `groups`, in ascending order.

@@ -215,6 +215,20 @@ Project _col0, _col1, _col2
 }
 
 #[test]
+fn sets_of_few_values_stay_sets() {
+    assert_eq!(
+        optimized(bound(
+            "select count(distinct l_linenumber), avg(l_quantity), count(distinct l_shipdate) from lineitem"
+        )),
+        "\
+Project _col0, _col1, _col2
+  Aggregate by [] compute count(DISTINCT lineitem.l_linenumber), avg(lineitem.l_quantity), count(DISTINCT lineitem.l_shipdate)
+    Scan lineitem [l_linenumber, l_quantity, l_shipdate]
+"
+    );
+}
+
+#[test]
 fn contradictions_read_nothing() {
     assert_eq!(
         optimized(bound(
