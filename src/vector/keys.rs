@@ -9,11 +9,12 @@
 //! ```
 
 use super::hash::{NULL_HASH, combine_hashes, hash_bytes, hash_word};
+use super::views::PageViews;
 use crate::error::{Error, Result};
 use crate::types::DataType;
 use crate::vector::Column;
 use arrow::array::*;
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::*;
 use arrow::row::{RowConverter, SortField};
 use hashbrown::HashTable;
@@ -446,6 +447,8 @@ fn fixed_array(t: &DataType, values: Vec<u64>, nulls: Option<NullBuffer>) -> Res
     })
 }
 
+/// Bytes of values that are copied into one buffer; more go into several.
+const VALUES_AT_ONCE: usize = 1 << 30;
 /// The id of a value that the interner does not know.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -530,18 +533,26 @@ impl Interner {
         }
     }
 
+    /// Rows of one build row follow each other in a join's output: the same view is the same value.
+    fn view_ids<T: ByteViewType>(&mut self, array: &GenericByteViewArray<T>) -> Result<Vec<u32>> {
+        let mut last = None;
+        let id = |(i, &view): (usize, &u128)| match last {
+            _ if array.is_null(i) => Ok(0),
+            Some((same, id)) if same == view => Ok(id),
+            _ => {
+                let value: &[u8] = array.value(i).as_ref();
+                let id = self.intern(value)?;
+                last = Some((view, id));
+                Ok(id)
+            }
+        };
+        array.views().iter().enumerate().map(id).collect()
+    }
+
     fn array_ids(&mut self, array: &ArrayRef) -> Result<Vec<u32>> {
         match array.data_type() {
-            DataType::Utf8View => array
-                .as_string_view()
-                .iter()
-                .map(|v| v.map_or(Ok(0), |s| self.intern(s.as_bytes())))
-                .collect(),
-            DataType::BinaryView => array
-                .as_binary_view()
-                .iter()
-                .map(|v| v.map_or(Ok(0), |b| self.intern(b)))
-                .collect(),
+            DataType::Utf8View => self.view_ids(array.as_string_view()),
+            DataType::BinaryView => self.view_ids(array.as_binary_view()),
             _ => {
                 let rows = self.converted(array)?;
                 (0..array.len())
@@ -640,7 +651,19 @@ impl Interner {
     /// The values with these ids.
     fn values(&self, ids: &[u32]) -> Result<ArrayRef> {
         let bytes = |id: &u32| (*id != 0).then(|| self.value(*id));
+        let lengths = || ids.iter().map(|id| bytes(id).map_or(0, <[u8]>::len));
+        let at_once = lengths().sum::<usize>() <= VALUES_AT_ONCE;
         Ok(match &self.data_type {
+            t @ (DataType::Utf8View | DataType::BinaryView) if at_once => {
+                let mut all: Vec<u8> = Vec::with_capacity(lengths().sum());
+                ids.iter()
+                    .filter_map(bytes)
+                    .for_each(|value| all.extend_from_slice(value));
+                let lengths: Vec<u32> = lengths().map(|length| length as u32).collect();
+                let views = PageViews::from_lengths(Buffer::from_vec(all), &lengths, *t == DataType::Utf8View)?;
+                let nulls = ids.contains(&0).then(|| ids.iter().map(|id| *id != 0).collect());
+                views.to_array_with_nulls(nulls)?
+            }
             DataType::Utf8View => {
                 let mut builder = StringViewBuilder::with_capacity(ids.len());
                 for id in ids {
