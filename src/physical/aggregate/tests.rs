@@ -74,7 +74,8 @@ fn small_memory_changes_no_result() {
     type Change = fn(&mut Config);
     let settings: [(&str, Change); 4] = [
         ("2 MB", |c| c.memory_limit = 2 << 20),
-        ("1 MB, 3 threads", |c| (c.memory_limit, c.threads) = (1 << 20, 3)),
+        // Each worker merges a group at a time, and the largest takes a quarter of this.
+        ("2 MB, 3 threads", |c| (c.memory_limit, c.threads) = (2 << 20, 3)),
         ("40 MB, forced", |c| {
             (c.memory_limit, c.debug_force_spill) = (40 << 20, true)
         }),
