@@ -74,7 +74,7 @@ fn small_memory_changes_no_result() {
     type Change = fn(&mut Config);
     let settings: [(&str, Change); 4] = [
         ("2 MB", |c| c.memory_limit = 2 << 20),
-        // Each worker merges a group at a time, and the largest takes a quarter of this.
+        // Every worker merges a group at a time; in 1 MB, those of two workers may not fit beside each other.
         ("2 MB, 3 threads", |c| (c.memory_limit, c.threads) = (2 << 20, 3)),
         ("40 MB, forced", |c| {
             (c.memory_limit, c.debug_force_spill) = (40 << 20, true)
