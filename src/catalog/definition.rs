@@ -54,6 +54,16 @@ pub struct ColumnDefinition {
     pub comment: Option<String>,
 }
 
+/// A partition of a table that the catalog has registered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PartitionDefinition {
+    /// One text per partition column, in their order; `None` is NULL.
+    pub values: Vec<Option<String>>,
+    /// Where its files are, when that is not the folder `k=v/…` below the table's location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
 /// A stored query.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ViewDefinition {

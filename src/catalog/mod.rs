@@ -12,7 +12,8 @@ mod store;
 mod table;
 
 pub use definition::{
-    CatalogObject, ColumnDefinition, DatabaseDefinition, TableDefinition, ViewDefinition, hive_type_name,
+    CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition, ViewDefinition,
+    hive_type_name,
 };
 pub use information_schema::{information_table, information_tables};
 pub use journal::Journal;

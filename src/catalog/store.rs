@@ -4,6 +4,7 @@
 //! lakehouse/
 //!   _catalog/databases/sales.json        one file per database,
 //!   _catalog/objects/sales/orders.json   … per table or view
+//!   _catalog/objects/sales/orders.partitions   … per table with registered partitions
 //!   _catalog/pending/                    what is being done to files and entries together (`journal.rs`)
 //!   sales/orders/…                       files of managed tables
 //! ```
@@ -12,7 +13,7 @@
 //! warehouse see an object or do not, and of two that create the same one fails. Nothing is kept in memory but temporary
 //! objects, which hide those on disk and end with the session. No folder is made before something is to be remembered.
 
-use super::definition::{CatalogObject, DatabaseDefinition, TableDefinition};
+use super::definition::{CatalogObject, DatabaseDefinition, PartitionDefinition, TableDefinition};
 use super::journal;
 use crate::error::{Error, Result};
 use parking_lot::RwLock;
@@ -46,6 +47,7 @@ pub struct Catalog {
 struct Temporary {
     databases: BTreeMap<String, DatabaseDefinition>,
     objects: BTreeMap<(String, String), CatalogObject>,
+    partitions: BTreeMap<(String, String), Vec<PartitionDefinition>>,
 }
 
 impl Catalog {
@@ -264,10 +266,120 @@ impl Catalog {
     /// Forgets a table or view; its files are the caller's to remove.
     pub fn drop(&self, database: &str, name: &str) -> Result<()> {
         let key = (database.to_string(), name.to_string());
-        if self.temporary.write().objects.remove(&key).is_some() {
+        {
+            let mut session = self.temporary.write();
+            if session.objects.remove(&key).is_some() {
+                session.partitions.remove(&key);
+                return Ok(());
+            }
+        }
+        if !self.is_remembered(database, name) {
             return Ok(());
         }
-        remove(&self.object_file(database, name))
+        let _lock = self.lock()?;
+        remove(&self.object_file(database, name))?;
+        remove(&self.partitions_file(database, name))
+    }
+
+    /// Replaces a table or view by what `f` makes of it; of several that change one object at once, each sees what the
+    /// one before made.
+    ///
+    /// # Errors
+    /// Those of `f`, which leave it as it is; when there is no such object.
+    pub fn change(
+        &self,
+        database: &str,
+        name: &str,
+        mut f: impl FnMut(CatalogObject) -> Result<CatalogObject>,
+    ) -> Result<()> {
+        let key = (database.to_string(), name.to_string());
+        if let Some(object) = self.temporary.write().objects.get_mut(&key) {
+            *object = f(object.clone())?;
+            return Ok(());
+        }
+        // A name that is not there makes no folder for the lock.
+        self.require_object(database, name)?;
+        let _lock = self.lock()?;
+        let changed = f(self.require_object(database, name)?)?;
+        write(&self.object_file(database, name), &changed, IfExists::Replace)?;
+        Ok(())
+    }
+
+    /// Replaces a database's definition by what `f` makes of it.
+    pub fn change_database(
+        &self,
+        name: &str,
+        mut f: impl FnMut(DatabaseDefinition) -> Result<DatabaseDefinition>,
+    ) -> Result<()> {
+        if let Some(database) = self.temporary.write().databases.get_mut(name) {
+            *database = f(database.clone())?;
+            return Ok(());
+        }
+        self.require_open_database(name)?;
+        let _lock = self.lock()?;
+        let changed = f(self.require_database(name)?)?;
+        write(&self.database_file(name), &changed, IfExists::Replace)?;
+        Ok(())
+    }
+
+    /// The registered partitions of a table; `None` when none was ever registered, so that its folders tell them.
+    pub fn partitions(&self, database: &str, name: &str) -> Result<Option<Vec<PartitionDefinition>>> {
+        let key = (database.to_string(), name.to_string());
+        let session = self.temporary.read();
+        match session.objects.contains_key(&key) {
+            true => Ok(session.partitions.get(&key).cloned()),
+            false => read(&self.partitions_file(database, name)),
+        }
+    }
+
+    /// Replaces the registered partitions of a table by what `f` makes of them: nothing when it leaves `None`.
+    ///
+    /// # Errors
+    /// Those of `f`, which leave them as they are; when there is no such table.
+    pub fn change_partitions(
+        &self,
+        database: &str,
+        name: &str,
+        mut f: impl FnMut(&mut Option<Vec<PartitionDefinition>>) -> Result<()>,
+    ) -> Result<()> {
+        let key = (database.to_string(), name.to_string());
+        let mut session = self.temporary.write();
+        if session.objects.contains_key(&key) {
+            let mut partitions = session.partitions.get(&key).cloned();
+            f(&mut partitions)?;
+            match partitions {
+                Some(partitions) => session.partitions.insert(key, partitions),
+                None => session.partitions.remove(&key),
+            };
+            return Ok(());
+        }
+        drop(session);
+        self.require_object(database, name)?;
+        let _lock = self.lock()?;
+        let path = self.partitions_file(database, name);
+        let before = read(&path)?;
+        let mut partitions = before.clone();
+        f(&mut partitions)?;
+        match partitions {
+            _ if partitions == before => Ok(()),
+            Some(partitions) => write_text(&path, &partition_lines(&partitions)?, IfExists::Replace).map(|_| ()),
+            None => remove(&path),
+        }
+    }
+
+    /// Held while something that exists is changed, so that of two changes none is lost.
+    fn lock(&self) -> Result<std::fs::File> {
+        let folder = self.warehouse.join("_catalog");
+        std::fs::create_dir_all(&folder).map_err(|e| at(&folder, e))?;
+        let path = folder.join("change.lock");
+        let file = std::fs::File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| at(&path, e))?;
+        file.lock().map_err(|e| at(&path, e))?;
+        Ok(file)
     }
 
     /// Whether the object ends with the session.
@@ -306,6 +418,19 @@ impl Catalog {
     fn object_file(&self, database: &str, name: &str) -> PathBuf {
         self.objects_folder(database).join(file_name(name) + ".json")
     }
+
+    fn partitions_file(&self, database: &str, name: &str) -> PathBuf {
+        self.objects_folder(database).join(file_name(name) + ".partitions")
+    }
+}
+
+/// A list in JSON with one partition per line.
+fn partition_lines(partitions: &[PartitionDefinition]) -> Result<String> {
+    let lines = partitions.iter().map(serde_json::to_string);
+    let lines: Vec<String> = lines
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|e| Error::internal(format!("catalog file: {e}")))?;
+    Ok(format!("[\n{}\n]", lines.join(",\n")))
 }
 
 /// A name as a file name: anything but letters, digits, `_` and `-` percent-encoded, so that no name leaves its folder.
@@ -350,9 +475,13 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 
 /// Puts a file in its place by one rename. False when it exists and is not to be replaced.
 fn write<T: Serialize>(path: &Path, value: &T, if_exists: IfExists) -> Result<bool> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("catalog file: {e}")))?;
+    write_text(path, &text, if_exists)
+}
+
+fn write_text(path: &Path, text: &str, if_exists: IfExists) -> Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| at(folder, e))?;
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("catalog file: {e}")))?;
     let temp = || -> std::io::Result<tempfile::NamedTempFile> {
         let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
         temp.write_all(text.as_bytes())?;
@@ -433,6 +562,45 @@ mod tests {
         assert!(catalog.object("default", "t").unwrap().is_none());
         let error = catalog.require_object("defalt", "t").unwrap_err();
         assert!(error.hint().unwrap().contains("default"), "{error}");
+    }
+
+    #[test]
+    fn changes_of_many_at_once_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_str().unwrap();
+        Catalog::new(root)
+            .unwrap()
+            .create(table("t"), IfExists::Error, false)
+            .unwrap();
+        let change = |i: usize| {
+            let catalog = Catalog::new(root).unwrap();
+            let property = |object| match object {
+                CatalogObject::Table(mut t) => {
+                    t.properties.insert(format!("p{i}"), "1".into());
+                    Ok(CatalogObject::Table(t))
+                }
+                view => Ok(view),
+            };
+            catalog.change("default", "t", property).unwrap();
+            let partition = |all: &mut Option<Vec<PartitionDefinition>>| {
+                let values = vec![Some(i.to_string()), None];
+                all.get_or_insert_default()
+                    .push(PartitionDefinition { values, location: None });
+                Ok(())
+            };
+            catalog.change_partitions("default", "t", partition).unwrap();
+        };
+        std::thread::scope(|scope| (0..8).for_each(|i| drop(scope.spawn(move || change(i)))));
+        let catalog = Catalog::new(root).unwrap();
+        let Some(CatalogObject::Table(changed)) = catalog.object("default", "t").unwrap() else {
+            panic!("the table is there");
+        };
+        assert_eq!(changed.properties.len(), 8);
+        assert_eq!(catalog.partitions("default", "t").unwrap().unwrap().len(), 8);
+        catalog.drop("default", "t").unwrap();
+        assert!(catalog.partitions("default", "t").unwrap().is_none());
+        assert!(catalog.change("default", "t", Ok).is_err());
+        assert_eq!(catalog.objects("default").unwrap().len(), 0);
     }
 
     #[test]
