@@ -1,16 +1,14 @@
-//! CREATE, DROP, and SHOW CREATE TABLE: the way from a statement to what the catalog remembers, and back.
+//! CREATE and DROP: the way from a statement to what the catalog remembers. The way back is in `show_create.rs`.
 
 use super::{Session, StatementResult};
 use crate::catalog::{
     CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
-    hive_type_name,
 };
 use crate::error::{Error, Result};
 use crate::format::{FormatEntry, Options, find_format, format_of_file};
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
 use crate::storage::{Location, absolute_path, exists, list};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// Table properties that only describe, or that writing a table looks at: name and what it is about. Others are kept when
 /// they have a dot in their name, as those of other engines do.
@@ -365,68 +363,4 @@ fn check_property(name: &str, value: &str, statement: &CreateTable) -> Result<()
         return Ok(());
     }
     Err(Error::plan(format!("there is no table property \"{name}\"")).with_nearest(name, PROPERTIES.iter().copied()))
-}
-
-/// The statement that makes the table again.
-pub(super) fn create_statement(table: &TableDefinition) -> String {
-    let mut out = String::new();
-    let external = if table.external { "EXTERNAL " } else { "" };
-    let _ = write!(out, "CREATE {external}TABLE `{}`.`{}`", table.database, table.name);
-    let column = |c: &ColumnDefinition| {
-        let comment = c
-            .comment
-            .as_deref()
-            .map(|t| format!(" COMMENT {}", quote(t)))
-            .unwrap_or_default();
-        let shown = c
-            .data_type()
-            .map_or_else(|_| c.type_text.clone(), |t| hive_type_name(&t));
-        format!("  `{}` {shown}{comment}", c.name)
-    };
-    let list = |columns: &[ColumnDefinition]| columns.iter().map(column).collect::<Vec<_>>().join(",\n");
-    if !table.columns.is_empty() {
-        let _ = write!(out, " (\n{}\n)", list(&table.columns));
-    }
-    if let Some(comment) = &table.comment {
-        let _ = write!(out, "\nCOMMENT {}", quote(comment));
-    }
-    if !table.partitioned_by.is_empty() {
-        let _ = write!(out, "\nPARTITIONED BY (\n{}\n)", list(&table.partitioned_by));
-    }
-    let mut properties: Vec<(&String, &String)> = table.properties.iter().filter(|(k, _)| *k != "comment").collect();
-    match table.format.as_str() {
-        "OPENCSV" => {
-            out.push_str("\nROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'");
-            out.push_str("\nSTORED AS TEXTFILE");
-        }
-        format => {
-            let _ = write!(out, "\nSTORED AS {format}");
-        }
-    }
-    if table.external {
-        let _ = write!(out, "\nLOCATION {}", quote(&table.location));
-    }
-    properties.extend(&table.options);
-    if !properties.is_empty() {
-        let pair = |(k, v): (&String, &String)| format!("  {} = {}", quote(k), quote(v));
-        let pairs: Vec<String> = properties.into_iter().map(pair).collect();
-        let _ = write!(out, "\nTBLPROPERTIES (\n{}\n)", pairs.join(",\n"));
-    }
-    out
-}
-
-/// A string literal; control characters as Hive writes them.
-fn quote(text: &str) -> String {
-    let mut out = String::from("'");
-    for c in text.chars() {
-        match c {
-            '\'' => out.push_str("''"),
-            c if c.is_ascii_control() => {
-                let _ = write!(out, "\\{:03o}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('\'');
-    out
 }

@@ -1,6 +1,6 @@
 //! Statements that tell: SHOW, DESCRIBE, EXPLAIN, MSCK REPAIR TABLE.
 
-use super::ddl::create_statement;
+use super::show_create::create_statement;
 use super::{Session, StatementResult, on_big_stack};
 use crate::catalog::{
     CatalogObject, INFORMATION_SCHEMA, NULL_PARTITION, TableDefinition, TableSource, hive_type_name,

@@ -7,6 +7,7 @@ mod ddl;
 mod describe;
 mod relations;
 mod result;
+mod show_create;
 mod write;
 mod write_format;
 
