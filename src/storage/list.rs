@@ -7,7 +7,7 @@ use crate::error::{Error, Result, nearest};
 use futures::stream::{self, StreamExt};
 use globset::GlobMatcher;
 use object_store::path::Path;
-use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ListResult, ObjectMeta, ObjectStore as _, ObjectStoreExt};
 use std::sync::Arc;
 
 /// Folders listed at the same time.
@@ -30,7 +30,7 @@ pub fn exists(location: &Location) -> Result<bool> {
         return Ok(list(location).is_ok());
     }
     wait(async {
-        Ok(location.store.head(&location.base_path).await.is_ok()
+        Ok(location.store.objects.head(&location.base_path).await.is_ok()
             || is_folder(location).await?
             || !children(location, &location.base_path).await?.objects.is_empty())
     })?
@@ -40,20 +40,36 @@ async fn find(location: &Location) -> Result<Vec<ObjectFile>> {
     if location.is_pattern() {
         return find_pattern(location).await;
     }
-    if !location.folder {
-        match location.store.head(&location.base_path).await {
-            Ok(meta) => return Ok(vec![file_at(location, location.base.as_str().into(), &meta)]),
-            Err(object_store::Error::NotFound { .. }) => {}
-            // The local store calls a folder that is looked up as a file by various names.
-            Err(_) if is_folder(location).await.unwrap_or(false) => {}
-            Err(e) => return Err(store_error(&location.text, e)),
-        }
+    if location.scheme == Scheme::Http {
+        return Ok(vec![find_file(location).await?.ok_or_else(|| no_file(location))?]);
+    }
+    // Each question is a request: a name with an extension is probably a file, one without a folder.
+    let file_first = location.scheme == Scheme::Local || location.base_path.extension().is_some();
+    if file_first && let Some(file) = find_file(location).await? {
+        return Ok(vec![file]);
     }
     let files = walk(location, &|_| true).await?;
-    if files.is_empty() && !is_folder(location).await? {
-        return Err(missing(location).await);
+    if !files.is_empty() || is_folder(location).await? {
+        return Ok(files);
     }
-    Ok(files)
+    if !file_first && let Some(file) = find_file(location).await? {
+        return Ok(vec![file]);
+    }
+    Err(missing(location).await)
+}
+
+/// The file with exactly the location's name.
+async fn find_file(location: &Location) -> Result<Option<ObjectFile>> {
+    if location.folder || location.base_path.is_root() {
+        return Ok(None);
+    }
+    match location.store.objects.head(&location.base_path).await {
+        Ok(meta) => Ok(Some(file_at(location, location.base.as_str().into(), &meta))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        // The local store calls a folder that is looked up as a file by various names.
+        Err(_) if location.scheme != Scheme::Http && is_folder(location).await.unwrap_or(false) => Ok(None),
+        Err(e) => Err(store_error(&location.text, e)),
+    }
 }
 
 /// All files below the base, folders at one level at the same time. `visit` says by a folder's path below the base whether to go in.
@@ -124,8 +140,20 @@ fn levels(location: &Location) -> Result<Vec<Option<GlobMatcher>>> {
     Ok(levels)
 }
 
+/// What is directly in a folder.
 async fn children(location: &Location, folder: &Path) -> Result<ListResult> {
-    match location.store.list_with_delimiter(Some(folder)).await {
+    let mut listing = everything_in(location, folder).await?;
+    // Some tools put an empty object "folder/" or "folder_$folder$" where they want a folder to be seen.
+    if location.scheme != Scheme::Local {
+        listing
+            .objects
+            .retain(|o| o.location != *folder && !o.location.as_ref().ends_with("_$folder$"));
+    }
+    Ok(listing)
+}
+
+async fn everything_in(location: &Location, folder: &Path) -> Result<ListResult> {
+    match location.store.objects.list_with_delimiter(Some(folder)).await {
         Ok(listing) => Ok(listing),
         Err(object_store::Error::NotFound { .. }) => Ok(ListResult {
             common_prefixes: vec![],
@@ -183,35 +211,42 @@ async fn is_folder(location: &Location) -> Result<bool> {
     if location.scheme == Scheme::Local {
         return Ok(std::path::Path::new(&location.base).is_dir());
     }
-    let listing = children(location, &location.base_path).await?;
+    let listing = everything_in(location, &location.base_path).await?;
     Ok(!listing.common_prefixes.is_empty() || !listing.objects.is_empty())
+}
+
+fn no_file(location: &Location) -> Error {
+    match location.is_pattern() {
+        true => Error::storage(format!("no file matches \"{}\"", location.text)),
+        false => Error::storage(format!("there is no file or folder \"{}\"", location.text)),
+    }
 }
 
 /// The error for a location without files, naming the deepest folder that exists and the nearest name in it.
 async fn missing(location: &Location) -> Error {
-    let error = match location.is_pattern() {
-        true => Error::storage(format!("no file matches \"{}\"", location.text)),
-        false => Error::storage(format!("there is no file or folder \"{}\"", location.text)),
-    };
-    let parts: Vec<String> = location.base_path.parts().map(|p| p.as_ref().to_string()).collect();
-    let mut folder = Path::default();
-    for (depth, part) in parts.iter().enumerate() {
+    let error = no_file(location);
+    let mut wanted = location.base_path.clone();
+    // From the deepest folder up: in a bucket the folders near the root may hold very many names.
+    while let (Some(folder), Some(name)) = (wanted.parent(), wanted.filename()) {
         let Ok(listing) = children(location, &folder).await else {
             return error;
         };
         let mut names: Vec<&str> = listing.common_prefixes.iter().filter_map(|p| p.filename()).collect();
         names.extend(listing.objects.iter().filter_map(|o| o.location.filename()));
-        if !names.contains(&part.as_str()) {
-            let shown = match depth {
-                0 => "/".to_string(),
-                _ => format!("{}{folder}", if location.scheme == Scheme::Local { "/" } else { "" }),
+        if !names.is_empty() && !names.contains(&name) {
+            let shown = match (location.scheme, folder.is_root()) {
+                (Scheme::Local, true) => "/".to_string(),
+                _ => location.store.location_of(&folder),
             };
-            return match nearest(part, names) {
-                Some(best) => error.with_hint(format!("did you mean \"{best}\" instead of \"{part}\" in {shown}?")),
-                None => error.with_hint(format!("{shown} has no \"{part}\"")),
+            return match nearest(name, names) {
+                Some(best) => error.with_hint(format!("did you mean \"{best}\" instead of \"{name}\" in {shown}?")),
+                None => error.with_hint(format!("{shown} has no \"{name}\"")),
             };
         }
-        folder = folder.join(part.as_str());
+        if names.contains(&name) {
+            return error;
+        }
+        wanted = folder;
     }
     error
 }

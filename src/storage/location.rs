@@ -1,9 +1,8 @@
 //! Locations: which store, which path, which glob.
 
-use super::store::store_of;
+use super::store::{self, Store};
 use crate::error::{Error, Result};
 use globset::{GlobBuilder, GlobMatcher};
-use object_store::ObjectStore;
 use object_store::path::Path;
 use std::sync::Arc;
 
@@ -17,23 +16,36 @@ pub(super) enum Scheme {
     Gcs,
     Azure,
     Http,
+    /// A store of the caller's own.
+    Registered,
 }
 
-/// Spellings of schemes; synonyms stand beside each other.
-const SCHEMES: &[(&str, Scheme)] = &[
-    ("file", Scheme::Local),
-    ("memory", Scheme::Memory),
-    ("s3", Scheme::S3),
-    ("s3a", Scheme::S3),
-    ("s3n", Scheme::S3),
-    ("gs", Scheme::Gcs),
-    ("gcs", Scheme::Gcs),
-    ("az", Scheme::Azure),
-    ("abfs", Scheme::Azure),
-    ("abfss", Scheme::Azure),
-    ("http", Scheme::Http),
-    ("https", Scheme::Http),
+/// Spellings of schemes, what they mean, and the one that is shown for it.
+const SCHEMES: &[(&str, Scheme, &str)] = &[
+    ("file", Scheme::Local, "file"),
+    ("memory", Scheme::Memory, "memory"),
+    ("s3", Scheme::S3, "s3"),
+    ("s3a", Scheme::S3, "s3"),
+    ("s3n", Scheme::S3, "s3"),
+    ("gs", Scheme::Gcs, "gs"),
+    ("gcs", Scheme::Gcs, "gs"),
+    ("az", Scheme::Azure, "az"),
+    ("azure", Scheme::Azure, "az"),
+    ("abfs", Scheme::Azure, "abfss"),
+    ("abfss", Scheme::Azure, "abfss"),
+    ("http", Scheme::Http, "http"),
+    ("https", Scheme::Http, "https"),
 ];
+
+impl Scheme {
+    /// The spelling that is shown for one in lower case.
+    pub(super) fn canonical(scheme: &str) -> &str {
+        SCHEMES
+            .iter()
+            .find(|(name, ..)| *name == scheme)
+            .map_or(scheme, |(.., canonical)| canonical)
+    }
+}
 
 /// A place in a store: a file, a folder, or a pattern of files.
 ///
@@ -41,13 +53,16 @@ const SCHEMES: &[(&str, Scheme)] = &[
 /// s3://lake/trips/*/part-[0-9]*.parquet
 /// └── base ──────┘└── pattern ────────┘
 /// ```
+///
+/// Names in buckets are taken as they are written, as the tools of the clouds and Hive take them: `%2F` in a location is
+/// these three characters in the object's key. Only in `http://` and `https://` locations it is an escape.
 #[derive(Debug, Clone)]
 pub struct Location {
     /// As it was written.
     pub text: Arc<str>,
     pub(super) scheme: Scheme,
-    pub(super) store: Arc<dyn ObjectStore>,
-    /// The part before the first component with a wildcard, as it was written and without a slash at the end.
+    pub(super) store: Arc<Store>,
+    /// The part before the first component with a wildcard, in canonical spelling and without a slash at the end.
     pub(super) base: String,
     /// The same as the store names it.
     pub(super) base_path: Path,
@@ -57,51 +72,129 @@ pub struct Location {
     pub(super) folder: bool,
 }
 
+/// Whether `*`, `?`, `[` and `{` in a location mean more than themselves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wildcards {
+    Yes,
+    No,
+}
+
 impl Location {
     /// Reads a location: a bare path, `~/path`, `file://path` or a URL, with wildcards `*`, `?`, `[a-z]`, `{a,b}`, `**`.
     ///
     /// # Errors
-    /// When the scheme is unknown or not built in, or the path cannot be one.
+    /// When the scheme is unknown or not built in, the path cannot be one, or the store's client cannot be made.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::new(text, Wildcards::Yes)
+    }
+
+    /// The location of one file or folder, whatever characters its name has.
+    pub fn exact(text: &str) -> Result<Self> {
+        Self::new(text, Wildcards::No)
+    }
+
+    fn new(text: &str, wildcards: Wildcards) -> Result<Self> {
         if text.is_empty() || text.contains('\0') {
             return Err(Error::plan(format!("\"{}\" is not a location", text.escape_debug())));
         }
-        let (scheme, path) = split_scheme(text)?;
-        let store = store_of(scheme)?;
+        match split_scheme(text)? {
+            (Scheme::Local, path) => Self::local(text, path, wildcards),
+            (Scheme::Http, _) => Self::http(text, wildcards),
+            (scheme, _) => Self::remote(text, scheme, wildcards),
+        }
+    }
+
+    fn local(text: &str, path: &str, wildcards: Wildcards) -> Result<Self> {
         let path = match path.strip_prefix("~/") {
-            Some(rest) if scheme == Scheme::Local => home()? + "/" + rest,
+            Some(rest) => home()? + "/" + rest,
             _ => path.to_string(),
         };
-        let components = split_components(&path);
-        let wild = components.iter().position(|c| has_wildcard(c));
         // A file may be called "a[1].parquet": when that very path exists, it is meant.
-        let literal = scheme == Scheme::Local && wild.is_some() && std::path::Path::new(&path).exists();
-        let (base, pattern) = match wild {
-            Some(at) if !literal => {
-                let (base, pattern) = components.split_at(at);
-                (base.join("/"), pattern.iter().map(|c| c.to_string()).collect())
-            }
-            _ => (path.trim_end_matches('/').to_string(), vec![]),
-        };
-        let rooted = path.starts_with('/');
-        let base = match (base.as_str(), scheme) {
-            ("", Scheme::Local) if rooted => "/".to_string(),
-            ("", Scheme::Local) => ".".to_string(),
+        let literal = wildcards == Wildcards::No
+            || (split_components(&path).iter().any(|c| has_wildcard(c)) && std::path::Path::new(&path).exists());
+        let (base, pattern) = split_pattern(&path, literal);
+        let base = match base.as_str() {
+            "" if path.starts_with('/') => "/".to_string(),
+            "" => ".".to_string(),
             _ => base,
         };
         Ok(Self {
             text: text.into(),
-            scheme,
-            store,
-            base_path: store_path(scheme, &base)?,
-            base: if scheme == Scheme::Local {
-                base
-            } else {
-                format!("memory://{base}")
-            },
+            scheme: Scheme::Local,
+            store: store::local(),
+            base_path: as_path(&absolute_path(&base)?)?,
+            base,
             pattern,
             folder: path.ends_with('/'),
         })
+    }
+
+    /// `scheme://name/path`, where `name` is a bucket, a container or whatever a caller registered.
+    fn remote(text: &str, scheme: Scheme, wildcards: Wildcards) -> Result<Self> {
+        let (written, rest) = text.split_once("://").unwrap_or(("", text));
+        let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() || has_wildcard(name) {
+            let error = Error::plan(format!("location \"{text}\" does not name a bucket"));
+            return Err(error.with_hint(format!("write {written}://bucket/path")));
+        }
+        let lower = written.to_lowercase();
+        let url = format!("{}://{name}", Scheme::canonical(&lower));
+        let store = match store::registered(&url) {
+            Some(store) => store,
+            None => store::remote(scheme, &url, name)?,
+        };
+        let (base, pattern) = split_pattern(path, wildcards == Wildcards::No);
+        let base_path = as_path(base.trim_matches('/')).map_err(|e| e.context(text))?;
+        Ok(Self {
+            text: text.into(),
+            scheme: store.scheme,
+            base: store.location_of(&base_path),
+            base_path,
+            store,
+            pattern,
+            folder: path.ends_with('/'),
+        })
+    }
+
+    /// `https://host/path`, with escapes in the path.
+    fn http(text: &str, wildcards: Wildcards) -> Result<Self> {
+        let url = url::Url::parse(text).map_err(|e| Error::plan(format!("not a location: {e}")))?;
+        if url.query().is_some() || url.password().is_some() || !url.username().is_empty() {
+            return Err(Error::unsupported(
+                "a location over HTTP with user, password or parameters after \"?\"",
+            ));
+        }
+        let origin = url.origin().ascii_serialization();
+        let store = match store::registered(&origin) {
+            Some(store) => store,
+            None => store::remote(Scheme::Http, &origin, &origin)?,
+        };
+        let path = Path::from_url_path(url.path()).map_err(|e| Error::plan(format!("\"{text}\": {e}")))?;
+        if wildcards == Wildcards::Yes && text.contains(['*', '{', '[']) {
+            return Err(
+                Error::unsupported(format!("a pattern over HTTP, where files cannot be listed: {text}"))
+                    .with_hint("name each file"),
+            );
+        }
+        Ok(Self {
+            text: text.into(),
+            scheme: store.scheme,
+            base: store.location_of(&path),
+            base_path: path,
+            store,
+            pattern: vec![],
+            folder: false,
+        })
+    }
+
+    /// Where the location's objects are kept.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The name of the file or folder in its store; of a pattern, of the folder before it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.base_path
     }
 
     /// Whether the location is on a local disk.
@@ -162,12 +255,13 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str)> {
         return Ok((Scheme::Local, text));
     }
     let lower = scheme.to_lowercase();
-    match SCHEMES.iter().find(|(name, _)| *name == lower) {
-        Some((_, Scheme::Local)) => Ok((Scheme::Local, rest.strip_prefix("localhost").unwrap_or(rest))),
-        Some((_, scheme)) => Ok((*scheme, rest)),
+    match SCHEMES.iter().find(|(name, ..)| *name == lower) {
+        Some((_, Scheme::Local, _)) => Ok((Scheme::Local, rest.strip_prefix("localhost").unwrap_or(rest))),
+        Some((_, scheme, _)) => Ok((*scheme, rest)),
+        None if store::registered(&registered_prefix(&lower, rest)).is_some() => Ok((Scheme::Registered, rest)),
         None => Err(
             Error::unsupported(format!("the scheme {scheme}:// of location \"{text}\" is not known"))
-                .with_nearest(&lower, SCHEMES.iter().map(|(name, _)| *name)),
+                .with_nearest(&lower, SCHEMES.iter().map(|(name, ..)| *name)),
         ),
     }
 }
@@ -198,13 +292,25 @@ fn has_wildcard(component: &str) -> bool {
     component.contains(['*', '?', '[', '{'])
 }
 
-/// The name that the store has for a path.
-pub(super) fn store_path(scheme: Scheme, path: &str) -> Result<Path> {
-    let path = match scheme {
-        Scheme::Local => absolute_path(path)?,
-        _ => path.trim_matches('/').to_string(),
-    };
-    Path::parse(&path).map_err(|e| Error::plan(format!("\"{path}\" is not a location: {e}")))
+fn registered_prefix(scheme: &str, rest: &str) -> String {
+    format!("{scheme}://{}", rest.split('/').next().unwrap_or(rest))
+}
+
+/// What stands before the first component with a wildcard, and the components from there on.
+fn split_pattern(path: &str, literal: bool) -> (String, Vec<String>) {
+    let components = split_components(path);
+    match components.iter().position(|c| has_wildcard(c)) {
+        Some(at) if !literal => {
+            let (base, pattern) = components.split_at(at);
+            (base.join("/"), pattern.iter().map(|c| c.to_string()).collect())
+        }
+        _ => (path.trim_end_matches('/').to_string(), vec![]),
+    }
+}
+
+/// The name that stores have for a path, character by character.
+fn as_path(path: &str) -> Result<Path> {
+    Path::parse(path).map_err(|e| Error::plan(format!("\"{path}\" is not a location: {e}")))
 }
 
 /// A local path made absolute, with `.` and `..` resolved by name. Other locations stay as they are.
@@ -246,12 +352,40 @@ mod tests {
     }
 
     #[test]
-    fn schemes_that_are_not_built_in_are_named() {
-        let error = Location::parse("s3://bucket/x").unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
-        assert!(error.message().contains("s3://"));
+    fn schemes_and_buckets_are_read() {
         let error = Location::parse("htp://x/y").unwrap_err();
         assert!(error.hint().unwrap().contains("http"));
+        let error = Location::parse("memory:///x").unwrap_err();
+        assert!(error.hint().unwrap().contains("memory://bucket/path"), "{error}");
+        let l = Location::parse("MEMORY://b/a/*.csv").unwrap();
+        assert_eq!((l.base.as_str(), l.base_path.as_ref()), ("memory://b/a", "a"));
+        assert_eq!(Location::parse("memory://b").unwrap().base, "memory://b");
+    }
+
+    #[test]
+    fn names_in_buckets_are_taken_as_they_are() {
+        for name in ["p=a b%2Fc%3Ad%3De%25", "ü=é", "a[1].csv", "x?y", "#", "a+b&c"] {
+            let text = format!("memory://names/t/{name}/f.csv");
+            let l = Location::exact(&text).unwrap();
+            assert_eq!(l.base, text);
+            assert_eq!(l.base_path.as_ref(), format!("t/{name}/f.csv"));
+        }
+        let l = Location::parse("https://host:8443/a%20b/c%2541.csv").unwrap();
+        assert_eq!(l.base_path.as_ref(), "a b/c%41.csv");
+        assert_eq!(l.base, "https://host:8443/a%20b/c%2541.csv");
+    }
+
+    #[test]
+    fn a_caller_can_put_a_store_of_its_own_behind_a_prefix() {
+        let mine = Arc::new(object_store::memory::InMemory::new());
+        assert!(Location::parse("fault://x/y").is_err());
+        store::register_store("fault://x", mine.clone(), Some(mine)).unwrap();
+        let l = Location::parse("fault://x/y/*").unwrap();
+        assert_eq!((l.base.as_str(), l.store().uploads.is_some()), ("fault://x/y", true));
+        assert!(Location::parse("fault://other/y").is_err());
+        let mine = Arc::new(object_store::memory::InMemory::new());
+        assert!(store::register_store("file://x", mine.clone(), None).is_err());
+        assert!(store::register_store("fault://x/y", mine, None).is_err());
     }
 
     #[test]

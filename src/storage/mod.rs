@@ -3,6 +3,7 @@
 //! Everything outside is synchronous: [`list`] says which files a location stands for, [`read_range`] and friends give
 //! their bytes, [`open_text`] streams a compressed or plain text file.
 
+mod clients;
 mod list;
 mod location;
 mod read;
@@ -12,6 +13,7 @@ mod text;
 pub use list::{exists, list};
 pub use location::{Location, absolute_path};
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
+pub use store::register_store;
 pub use text::{Compression, open_text};
 
 use std::sync::Arc;

@@ -126,8 +126,8 @@ fn read_local(file: &ObjectFile, open: &File, range: Range<u64>) -> Result<Bytes
 }
 
 fn read_remote(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-    let location = Location::parse(&file.location)?;
-    let (store, path) = (location.store, location.base_path);
+    let location = Location::exact(&file.location)?;
+    let (store, path) = (location.store.objects.clone(), location.base_path);
     wait(async {
         match &file.etag {
             // The tag pins every request to the listed version, so these cannot be merged by the client.
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn other_stores_are_read_through_their_client() {
         let location = Location::parse("memory://bucket/read/x.txt").unwrap();
-        wait(location.store.put(&location.base_path, "hello".into()))
+        wait(location.store.objects.put(&location.base_path, "hello".into()))
             .unwrap()
             .unwrap();
         let file = list(&Location::parse("memory://bucket/read").unwrap())
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(&*file.location, "memory://bucket/read/x.txt");
         assert_eq!(read_range(&file, 1..3).unwrap(), "el");
         assert_eq!(read_ranges(&file, &[0..1, 4..5]).unwrap(), ["h", "o"]);
-        wait(location.store.put(&location.base_path, "other".into()))
+        wait(location.store.objects.put(&location.base_path, "other".into()))
             .unwrap()
             .unwrap();
         assert!(read_all(&file).unwrap_err().message().contains("changed"));

@@ -1,47 +1,163 @@
-//! The stores behind the schemes, and the runtime that their `async` calls run on.
+//! The stores behind the schemes, each made once, and the runtime that their `async` calls run on.
 
+use super::clients;
 use super::location::Scheme;
 use crate::error::{Error, Result};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::multipart::MultipartStore;
+use parking_lot::RwLock;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-/// The one match on schemes.
-///
-/// # Errors
-/// `Unsupported`, naming the scheme, for schemes that are known but not built in.
-pub(super) fn store_of(scheme: Scheme) -> Result<Arc<dyn ObjectStore>> {
-    static LOCAL: LazyLock<Arc<dyn ObjectStore>> = LazyLock::new(|| Arc::new(LocalFileSystem::new()));
-    static MEMORY: LazyLock<Arc<dyn ObjectStore>> = LazyLock::new(|| Arc::new(InMemory::new()));
-    match scheme {
-        Scheme::Local => Ok(LOCAL.clone()),
-        Scheme::Memory => Ok(MEMORY.clone()),
-        Scheme::S3 => Err(not_built_in("s3")),
-        Scheme::Gcs => Err(not_built_in("gs")),
-        Scheme::Azure => Err(not_built_in("az")),
-        Scheme::Http => Err(not_built_in("http")),
+/// Where objects are kept: a disk, a bucket, a host. What can be done with one depends on its kind.
+pub(crate) struct Store {
+    /// What precedes the slash before a path: `s3://bucket`; empty for a local disk.
+    pub(crate) url: String,
+    pub(super) scheme: Scheme,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    /// For uploads in parts that become visible when they are completed; a local disk has none.
+    pub(crate) uploads: Option<Arc<dyn MultipartStore>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Clients may hold secrets; the name says all that a reader needs.
+        write!(f, "Store({})", self.url)
     }
 }
 
-fn not_built_in(scheme: &str) -> Error {
-    Error::unsupported(format!("locations with the scheme {scheme}:// are not supported yet"))
-        .with_hint("local paths and file:// are")
+impl Store {
+    pub(super) fn new(
+        url: impl Into<String>,
+        scheme: Scheme,
+        objects: Arc<dyn ObjectStore>,
+        uploads: Option<Arc<dyn MultipartStore>>,
+    ) -> Arc<Self> {
+        let url = url.into();
+        Arc::new(Self {
+            url,
+            scheme,
+            objects,
+            uploads,
+        })
+    }
+
+    /// The canonical spelling of the location of a path in this store.
+    pub(crate) fn location_of(&self, path: &object_store::path::Path) -> String {
+        match self.scheme {
+            Scheme::Local => format!("/{path}"),
+            _ if path.is_root() => self.url.clone(),
+            Scheme::Http => self.http_location_of(path),
+            _ => format!("{}/{path}", self.url),
+        }
+    }
 }
 
-/// Runs a store's future to its end. Must not be called from a thread of the runtime itself, which only this room has.
-pub(super) fn wait<F: Future>(future: F) -> Result<F::Output> {
+impl Store {
+    /// The path with the escapes that URLs need.
+    fn http_location_of(&self, path: &object_store::path::Path) -> String {
+        let Ok(mut url) = url::Url::parse(&self.url) else {
+            return format!("{}/{path}", self.url);
+        };
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments
+                .pop_if_empty()
+                .extend(path.parts().map(|p| p.as_ref().to_string()));
+        }
+        url.into()
+    }
+}
+
+/// Stores by what precedes the slash before a path.
+static STORES: LazyLock<RwLock<HashMap<String, Arc<Store>>>> = LazyLock::new(Default::default);
+/// The same, put there by a caller.
+static REGISTERED: LazyLock<RwLock<HashMap<String, Arc<Store>>>> = LazyLock::new(Default::default);
+
+/// Puts a store of the caller's own behind all locations that start with `prefix`: a scheme and what stands before the
+/// next slash, such as `s3://bucket` or `mine://x`. A store that was registered for it before is replaced.
+///
+/// `uploads` is for writing: parts are uploaded and become visible at once when the upload is completed. Without it only
+/// single requests write.
+///
+/// # Errors
+/// `Plan` when the prefix is not of that form, or would hide the local disk.
+pub fn register_store(
+    prefix: &str,
+    objects: Arc<dyn ObjectStore>,
+    uploads: Option<Arc<dyn MultipartStore>>,
+) -> Result<()> {
+    let wrong = || Error::plan(format!("\"{prefix}\" is not a scheme and a name, such as s3://bucket"));
+    let (scheme, name) = prefix.trim_end_matches('/').split_once("://").ok_or_else(wrong)?;
+    let fits = !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    if !fits || name.is_empty() || name.contains('/') || scheme.eq_ignore_ascii_case("file") {
+        return Err(wrong());
+    }
+    let url = format!("{}://{name}", Scheme::canonical(&scheme.to_lowercase()));
+    let store = Store::new(url.clone(), Scheme::Registered, objects, uploads);
+    REGISTERED.write().insert(url, store);
+    Ok(())
+}
+
+/// The store that a caller registered for a canonical prefix.
+pub(super) fn registered(url: &str) -> Option<Arc<Store>> {
+    REGISTERED.read().get(url).cloned()
+}
+
+/// The store of the local disk.
+pub(super) fn local() -> Arc<Store> {
+    static LOCAL: LazyLock<Arc<Store>> =
+        LazyLock::new(|| Store::new("", Scheme::Local, Arc::new(LocalFileSystem::new()), None));
+    LOCAL.clone()
+}
+
+/// The store for a scheme and what stands between it and the path: a bucket, a container, a host. Made at first use.
+///
+/// # Errors
+/// `Storage` when its client cannot be made: credentials or settings that do not fit each other.
+pub(super) fn remote(scheme: Scheme, url: &str, name: &str) -> Result<Arc<Store>> {
+    if let Some(store) = STORES.read().get(url) {
+        return Ok(store.clone());
+    }
+    let store = make(scheme, url, name).map_err(|e| e.context(url))?;
+    Ok(STORES.write().entry(url.to_string()).or_insert(store).clone())
+}
+
+/// The one match on schemes.
+fn make(scheme: Scheme, url: &str, name: &str) -> Result<Arc<Store>> {
+    match scheme {
+        Scheme::Local => Ok(local()),
+        Scheme::Memory => {
+            let memory = Arc::new(InMemory::new());
+            Ok(Store::new(url, scheme, memory.clone(), Some(memory)))
+        }
+        Scheme::S3 => clients::s3(url, name),
+        Scheme::Gcs => clients::gcs(url, name),
+        Scheme::Azure => clients::azure(url, name),
+        Scheme::Http => clients::http(url),
+        Scheme::Registered => Err(Error::storage("no store is registered for it")),
+    }
+}
+
+/// The runtime of all requests. Only remote stores and listings use it, and only then is it started.
+pub(super) fn runtime() -> Result<&'static tokio::runtime::Runtime> {
     static RUNTIME: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(8)
             .thread_name("lakebed-io")
+            .enable_all()
             .build()
     });
-    match runtime {
-        Ok(runtime) => Ok(runtime.block_on(future)),
-        Err(e) => Err(Error::storage(format!("cannot start the threads for reading: {e}"))),
-    }
+    runtime
+        .as_ref()
+        .map_err(|e| Error::storage(format!("cannot start the threads for reading: {e}")))
+}
+
+/// Runs a store's future to its end. Must not be called from a thread of the runtime itself, which only this room has.
+pub(super) fn wait<F: Future>(future: F) -> Result<F::Output> {
+    Ok(runtime()?.block_on(future))
 }

@@ -8,7 +8,12 @@ mod layers;
 mod memory;
 mod program;
 mod random_queries;
+mod stores;
 
 /// Configurations and rows as text, shared with the tests of queries.
 #[path = "../support/mod.rs"]
 mod support;
+
+/// Object stores on loopback.
+#[path = "../support/servers/mod.rs"]
+mod servers;
