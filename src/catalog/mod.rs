@@ -5,7 +5,10 @@ mod definition;
 mod information_schema;
 mod journal;
 mod lock;
+mod partition_filter;
+mod partitioned;
 mod partitions;
+mod projection;
 mod resolve;
 mod statistics;
 mod store;
@@ -17,7 +20,12 @@ pub use definition::{
 };
 pub use information_schema::{information_table, information_tables};
 pub use journal::Journal;
-pub use partitions::{NULL_PARTITION, partition_folder, partition_keys, partition_value};
+pub use partition_filter::PartitionFilter;
+pub use partitioned::{FoundPartitions, PartitionedTable, TablePartition, default_location, partition_path};
+pub use partitions::{NULL_PARTITION, partition_folder, partition_keys, partition_text, partition_value};
+pub use projection::{check_projection, is_projected};
 pub use resolve::{FilesReference, in_parallel, resolve_files, resolve_table};
 pub use store::{Catalog, DEFAULT_DATABASE, INFORMATION_SCHEMA, IfExists};
-pub use table::{ColumnStatistics, DataFile, FileTable, Table, TableColumn, TableName, TableSource, TableStatistics};
+pub use table::{
+    ColumnStatistics, DataFile, FileTable, PartitionCounts, Table, TableColumn, TableName, TableSource, TableStatistics,
+};

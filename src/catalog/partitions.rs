@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::parse_value;
 use crate::types::{DataType, ScalarValue, type_name};
+use crate::vector::display::ValueFormatter;
 
 /// The value of a partition whose key is NULL or empty.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -44,6 +45,18 @@ pub fn partition_value(location: &str, key: &str, text: Option<&str>, data_type:
             type_name(data_type)
         ))
     })
+}
+
+/// The text of a value as it stands in a folder's name, not yet encoded; `None` for NULL.
+pub fn partition_text(value: &ScalarValue) -> Option<String> {
+    if let ScalarValue::String(text) = value {
+        return Some(text.to_string());
+    }
+    let array = value.to_array(&value.data_type(), 1).ok()?;
+    let formatter = ValueFormatter::new(array.as_ref());
+    let mut text = String::new();
+    formatter.write(0, &mut text);
+    (!formatter.is_null(0)).then_some(text)
 }
 
 /// `%2F` is a slash. What is no escape stays as it is.

@@ -4,14 +4,16 @@
 //! size and time, so that a second statement over the same files only lists them.
 
 use super::commit;
-use super::definition::TableDefinition;
+use super::definition::{PartitionDefinition, TableDefinition};
+use super::partition_filter::PartitionFilter;
+use super::partitioned::{PartitionFile, PartitionedTable};
 use super::partitions::{partition_keys, partition_value};
 use super::statistics::table_statistics;
-use super::table::{DataFile, FileTable, Table, TableColumn, TableName, TableSource};
+use super::table::{DataFile, FileTable, PartitionCounts, Table, TableColumn, TableName, TableSource, TableStatistics};
 use crate::error::{Error, Result};
 use crate::format::{FileFormat, FileInfo, FormatEntry, Options, TypeGuess, find_format, format_of_file};
 use crate::storage::{Location, ObjectFile, list};
-use crate::types::{DataType, common_type, is_decimal, is_integer, type_name};
+use crate::types::{DataType, ScalarValue, common_type, is_decimal, is_integer, type_name};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,21 +29,69 @@ pub struct FilesReference {
     pub options: Options,
 }
 
-/// The table over a definition's files.
+/// The table that a definition describes. When it is in partitions and its columns are declared, its files are not listed
+/// yet: [`PartitionedTable`] does it when the query's conditions are known. `registered` are its partitions as far as the
+/// catalog knows them.
 ///
 /// # Errors
 /// When files cannot be listed or read, or have columns that do not fit those declared.
-pub fn resolve_table(definition: &TableDefinition, threads: usize) -> Result<Table> {
-    let name = TableName {
+pub fn resolve_table(
+    definition: &TableDefinition,
+    registered: Option<Vec<PartitionDefinition>>,
+    threads: usize,
+) -> Result<Table> {
+    if definition.partitioned_by.is_empty() {
+        let name = table_name(definition);
+        let location = Location::parse(&definition.location)?;
+        let files = match list_table(&location) {
+            // A managed table without rows has no folder yet.
+            Err(_) if !definition.external && !crate::storage::exists(&location)? => vec![],
+            other => other.map_err(|e| e.context(format!("table {name}")))?,
+        };
+        return over_files(definition, files, vec![], None, threads);
+    }
+    let table = PartitionedTable::new(definition, registered, threads)?;
+    if definition.columns.is_empty() {
+        return table.list(&PartitionFilter::default());
+    }
+    let mut columns = declared_columns(&definition.columns)?;
+    columns.extend(table.keys().iter().cloned());
+    Ok(Table {
+        name: table_name(definition),
+        columns,
+        source: TableSource::Partitions(table),
+        statistics: TableStatistics::default(),
+    })
+}
+
+impl PartitionedTable {
+    /// The table over the files of those partitions that may have rows for the filter.
+    ///
+    /// # Errors
+    /// As [`resolve_table`].
+    pub fn list(&self, filter: &PartitionFilter) -> Result<Table> {
+        let (files, counts) = self.files(filter)?;
+        let (files, values) = files.into_iter().unzip();
+        over_files(&self.definition, files, values, Some(counts), self.threads)
+    }
+}
+
+fn table_name(definition: &TableDefinition) -> TableName {
+    TableName {
         database: Some(definition.database.as_str().into()),
         name: definition.name.as_str().into(),
-    };
-    let location = Location::parse(&definition.location)?;
-    let files = match list_table(&location) {
-        // A managed table without rows has no folder yet.
-        Err(_) if !definition.external && !crate::storage::exists(&location)? => vec![],
-        other => other.map_err(|e| e.context(format!("table {name}")))?,
-    };
+    }
+}
+
+/// The table over a definition's files, each with the values of its partition.
+fn over_files(
+    definition: &TableDefinition,
+    files: Vec<ObjectFile>,
+    values: Vec<Vec<ScalarValue>>,
+    counts: Option<PartitionCounts>,
+    threads: usize,
+) -> Result<Table> {
+    let name = table_name(definition);
     let entry = find_format(&definition.format)?;
     let options = Options::new(definition.options.iter().map(|(k, v)| (k, v.clone())));
     let format = entry.create(&options)?;
@@ -61,19 +111,18 @@ pub fn resolve_table(definition: &TableDefinition, threads: usize) -> Result<Tab
         true => lower_case(unify(entry, &files, &infos)?),
     };
     let partitions = declared_columns(&definition.partitioned_by)?;
-    let values = |file: &ObjectFile| {
-        let found = partition_keys(&file.location);
-        let value = |column: &TableColumn| match found.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(&column.name))
-        {
-            Some((key, text)) => partition_value(&file.location, key, text.as_deref(), &column.data_type),
-            None => Err(Error::bad_file(format!(
-                "{} of table {name} is not in a folder \"{}=…\"",
-                file.location, column.name
-            ))),
-        };
-        partitions.iter().map(value).collect::<Result<Vec<_>>>()
-    };
-    assemble(name.clone(), columns, partitions.clone(), format, files, infos, values)
+    let mut values = values.into_iter();
+    let next = |_: &ObjectFile| Ok(values.next().unwrap_or_default());
+    assemble(
+        name.clone(),
+        columns,
+        partitions.clone(),
+        format,
+        files,
+        infos,
+        counts,
+        next,
+    )
 }
 
 /// The table over files that a query names directly.
@@ -112,24 +161,35 @@ pub fn resolve_files(reference: &FilesReference, threads: usize) -> Result<Table
         database: None,
         name: shown.into(),
     };
-    assemble(name, columns, partitions.clone(), format, files, infos, values)
+    assemble(name, columns, partitions.clone(), format, files, infos, None, values)
 }
 
 /// The files of a location, without those that an unfinished write of ours is just publishing.
 fn list_table(location: &Location) -> Result<Vec<ObjectFile>> {
+    let listed = || Ok(list(location)?.into_iter().map(|file| (file, vec![])).collect());
+    let files = published(location, listed)?;
+    Ok(files.into_iter().map(|(file, _)| file).collect())
+}
+
+/// What `list` finds at a location, without files that an unfinished write of ours is just publishing there.
+pub(super) fn published(
+    location: &Location,
+    list: impl FnOnce() -> Result<Vec<PartitionFile>>,
+) -> Result<Vec<PartitionFile>> {
     if !location.is_local() || location.is_pattern() {
-        return list(location);
+        return list();
     }
     let folder = std::path::Path::new(location.base());
     let before = commit::unpublished(folder);
-    let mut files = list(location)?;
+    let mut files = list()?;
     let after = commit::unpublished(folder);
     if !before.is_empty() || !after.is_empty() {
-        files.retain(|f| !before.contains(&*f.location) && !after.contains(&*f.location));
+        files.retain(|(f, _)| !before.contains(&*f.location) && !after.contains(&*f.location));
     }
     Ok(files)
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a table, each once")]
 fn assemble(
     name: TableName,
     mut columns: Vec<TableColumn>,
@@ -137,7 +197,8 @@ fn assemble(
     format: Arc<dyn FileFormat>,
     files: Vec<ObjectFile>,
     infos: Vec<Arc<FileInfo>>,
-    values: impl Fn(&ObjectFile) -> Result<Vec<crate::types::ScalarValue>>,
+    partition_counts: Option<PartitionCounts>,
+    mut values: impl FnMut(&ObjectFile) -> Result<Vec<ScalarValue>>,
 ) -> Result<Table> {
     let partition_start = columns.len();
     columns.extend(partitions);
@@ -152,6 +213,7 @@ fn assemble(
         format,
         files: files.collect::<Result<_>>()?,
         partition_start,
+        partitions: partition_counts,
     };
     let statistics = table_statistics(&columns, &files);
     Ok(Table {
@@ -162,7 +224,7 @@ fn assemble(
     })
 }
 
-fn declared_columns(definitions: &[super::definition::ColumnDefinition]) -> Result<Vec<TableColumn>> {
+pub(super) fn declared_columns(definitions: &[super::definition::ColumnDefinition]) -> Result<Vec<TableColumn>> {
     let column = |c: &super::definition::ColumnDefinition| Ok(column(&c.name, c.data_type()?));
     definitions.iter().map(column).collect()
 }

@@ -1,5 +1,6 @@
 //! A table as a query sees it: resolved, listed, its footers read. Planning does no IO after this.
 
+use super::partitioned::PartitionedTable;
 use crate::format::{FileFormat, FileInfo};
 use crate::storage::ObjectFile;
 use crate::types::{DataType, ScalarValue};
@@ -44,6 +45,9 @@ pub struct TableColumn {
 #[derive(Debug)]
 pub enum TableSource {
     Files(FileTable),
+    /// Files in partitions that are listed when the query's conditions on the partition keys are known; no plan runs
+    /// before that.
+    Partitions(PartitionedTable),
     /// Rows in memory: `information_schema`, DataFrames over arrow data. Columns have the table's types.
     Memory(Vec<RecordBatch>),
 }
@@ -55,6 +59,24 @@ pub struct FileTable {
     pub files: Vec<DataFile>,
     /// The table's columns from this position on are partition columns, taken from `DataFile::partition_values`.
     pub partition_start: usize,
+    /// How many of the table's partitions the files are from, and how many were looked at; `None` without partitions.
+    pub partitions: Option<PartitionCounts>,
+}
+
+/// Partitions of a table that a query reads, of those there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionCounts {
+    pub read: usize,
+    pub known: usize,
+    /// Whether `known` is all: a folder that was left out counts as one, whatever is in it.
+    pub complete: bool,
+}
+
+impl fmt::Display for PartitionCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.complete { "" } else { "+" };
+        write!(f, "{}/{}{more}", self.read, self.known)
+    }
 }
 
 /// One file of a table.

@@ -3,6 +3,7 @@
 
 use super::expr::*;
 use super::plan::*;
+use crate::catalog::{FileTable, TableSource};
 use crate::types::type_name;
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -219,6 +220,13 @@ impl LogicalPlan {
                 let mut line = format!("Scan {} [{}]", n.table.name, names(&n.schema));
                 if !n.filters.is_empty() {
                     let _ = write!(line, " where {}", list(&n.filters));
+                }
+                if let TableSource::Files(FileTable {
+                    partitions: Some(counts),
+                    ..
+                }) = &n.table.source
+                {
+                    let _ = write!(line, " partitions {counts}");
                 }
                 if let Some(limit) = n.limit {
                     let _ = write!(line, " limit {limit}");

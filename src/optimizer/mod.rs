@@ -47,8 +47,8 @@ const fn needed(name: &'static str, apply: fn(LogicalPlan, &Config) -> Result<Lo
     }
 }
 
-/// Every rule in the order in which they run, each with why it stands there.
-static RULES: &[Rule] = &[
+/// The rules that bring conditions to the tables, in the order in which they run, each with why it stands there.
+static NARROWING: &[Rule] = &[
     // First, so that every mention of now() in the statement becomes the same constant.
     needed(
         "freeze_stable_functions",
@@ -71,6 +71,10 @@ static RULES: &[Rule] = &[
         "eliminate_trivial_plans",
         eliminate_trivial_plans::eliminate_trivial_plans,
     ),
+];
+
+/// The rules that look at statistics of tables, after the partitions that the conditions leave are listed.
+static ORDERING: &[Rule] = &[
     // While equal sub-plans still look equal: what is above them has not cut their columns yet.
     rule("share_common_plans", share_common_plans::share_common_plans),
     // So that the width of rows is known when joins are ordered.
@@ -90,7 +94,17 @@ static RULES: &[Rule] = &[
 /// # Errors
 /// When a rule meets something it cannot express, or breaks the plan (a bug of ours).
 pub fn optimize(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
-    apply_rules(plan, config, None)
+    order(narrow(plan, config)?, config)
+}
+
+/// The first half of [`optimize`]: conditions stand at the tables they are about. What it gives may be narrowed again.
+pub fn narrow(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
+    apply_rules(NARROWING, plan, config, None)
+}
+
+/// The second half of [`optimize`].
+pub fn order(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
+    apply_rules(ORDERING, plan, config, None)
 }
 
 /// As [`optimize`]; `trace` sees the plan after each rule that changed it.
@@ -99,17 +113,19 @@ pub fn optimize_with_trace(
     config: &Config,
     trace: &mut dyn FnMut(&'static str, &LogicalPlan),
 ) -> Result<LogicalPlan> {
-    apply_rules(plan, config, Some(trace))
+    let plan = apply_rules(NARROWING, plan, config, Some(trace))?;
+    apply_rules(ORDERING, plan, config, Some(trace))
 }
 
 fn apply_rules(
+    rules: &[Rule],
     mut plan: LogicalPlan,
     config: &Config,
     mut trace: Option<&mut dyn FnMut(&'static str, &LogicalPlan)>,
 ) -> Result<LogicalPlan> {
     let schema = plan.schema().clone();
     verify::verify(&plan, &schema).map_err(|e| e.context("the plan as bound"))?;
-    for rule in RULES.iter().filter(|r| r.needed || config.optimizer) {
+    for rule in rules.iter().filter(|r| r.needed || config.optimizer) {
         let before = trace.is_some().then(|| plan.clone());
         plan = (rule.apply)(plan, config)?;
         verify::verify(&plan, &schema).map_err(|e| e.context(rule.name))?;

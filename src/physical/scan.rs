@@ -45,7 +45,9 @@ impl FileScan {
     fn files(&self) -> Result<&FileTable> {
         match &self.table.source {
             TableSource::Files(files) => Ok(files),
-            TableSource::Memory(_) => Err(Error::internal("a file scan of a table in memory")),
+            TableSource::Memory(_) | TableSource::Partitions(_) => {
+                Err(Error::internal("a file scan of a table without files"))
+            }
         }
     }
 }

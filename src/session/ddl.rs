@@ -3,6 +3,7 @@
 use super::{Session, StatementResult};
 use crate::catalog::{
     CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
+    check_projection,
 };
 use crate::error::{Error, Result};
 use crate::format::{FormatEntry, Options, find_format, format_of_file};
@@ -209,6 +210,9 @@ impl Session {
             name: table,
         };
         definition.check_columns()?;
+        if statement.query.is_none() {
+            check_projection(&definition)?;
+        }
         Ok(definition)
     }
 
@@ -352,9 +356,6 @@ fn split_properties(
 
 fn check_property(name: &str, value: &str, statement: &CreateTable) -> Result<()> {
     let on = value.eq_ignore_ascii_case("true");
-    if (name == "projection.enabled" || name == "partition_projection_enabled") && on {
-        return Err(Error::unsupported("partition projection"));
-    }
     if name == "transactional" && on {
         return Err(Error::unsupported("transactional tables"));
     }

@@ -3,8 +3,8 @@
 use super::show_create::create_statement;
 use super::{Session, StatementResult, on_big_stack};
 use crate::catalog::{
-    CatalogObject, INFORMATION_SCHEMA, NULL_PARTITION, TableDefinition, TableSource, hive_type_name,
-    information_tables, partition_folder, partition_keys, resolve_table,
+    CatalogObject, INFORMATION_SCHEMA, NULL_PARTITION, PartitionFilter, TableDefinition, TableSource, hive_type_name,
+    information_tables, partition_path,
 };
 use crate::config::SETTINGS;
 use crate::error::{Error, Result};
@@ -218,19 +218,16 @@ impl Session {
     }
 
     fn partitions(&self, table: &TableDefinition) -> Result<BTreeSet<String>> {
-        let resolved = resolve_table(table, self.config().threads)?;
-        let TableSource::Files(files) = &resolved.source else {
+        let resolved = self.table_of(table)?;
+        let TableSource::Partitions(partitions) = &resolved.source else {
             return Ok(BTreeSet::new());
         };
-        let shown = |location: &str| {
-            let keys = partition_keys(location);
-            let folder = |column: &crate::catalog::ColumnDefinition| {
-                let value = keys.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(&column.name));
-                partition_folder(&column.name, value.and_then(|(_, v)| v.as_deref()))
-            };
-            table.partitioned_by.iter().map(folder).collect::<Vec<_>>().join("/")
-        };
-        Ok(files.files.iter().map(|f| shown(&f.file.location)).collect())
+        let found = partitions.partitions(&PartitionFilter::default())?;
+        Ok(found
+            .partitions
+            .iter()
+            .map(|p| partition_path(table, &p.texts))
+            .collect())
     }
 
     /// Partitions are found in the folders by every query, so there is nothing to repair; this says what there is.
@@ -247,7 +244,7 @@ impl Session {
 
     /// What the footers tell, column by column (Trino's SHOW STATS).
     fn show_statistics(&self, name: &ObjectName) -> Result<StatementResult> {
-        let table = resolve_table(&self.require_table(name)?, self.config().threads)?;
+        let table = self.listed(self.table_of(&self.require_table(name)?)?)?;
         let rows = table.statistics.rows.map(|n| n.to_string());
         let number = |n: Option<u64>| n.map(|n| n.to_string());
         let mut out: Vec<Vec<Option<String>>> = vec![];

@@ -5,6 +5,7 @@ mod column;
 mod dataframe;
 mod ddl;
 mod describe;
+mod listing;
 mod relations;
 mod result;
 mod show_create;
@@ -133,7 +134,10 @@ impl Session {
     }
 
     fn optimize(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        optimizer::optimize(plan, &self.config())
+        let config = self.config();
+        optimizer::narrow(plan, &config)
+            .and_then(|plan| self.list_partitions(plan))
+            .and_then(|plan| optimizer::order(plan, &config))
     }
 
     fn start(&self, plan: &LogicalPlan) -> Result<QueryStream> {

@@ -2,8 +2,8 @@
 
 use super::Session;
 use crate::catalog::{
-    CatalogObject, FilesReference, INFORMATION_SCHEMA, TableDefinition, ViewDefinition, in_parallel, information_table,
-    resolve_files, resolve_table,
+    CatalogObject, FilesReference, INFORMATION_SCHEMA, Table, TableDefinition, ViewDefinition, in_parallel,
+    information_table, resolve_files, resolve_table,
 };
 use crate::error::{Error, Result};
 use crate::format::Options;
@@ -94,7 +94,7 @@ impl Session {
                     )?)));
                 }
                 match self.catalog().require_object(&database, name)? {
-                    CatalogObject::Table(table) => Ok(Relation::Table(Arc::new(resolve_table(&table, threads)?))),
+                    CatalogObject::Table(table) => Ok(Relation::Table(Arc::new(self.table_of(&table)?))),
                     CatalogObject::View(view) => Ok(Relation::View(view_relation(&view))),
                 }
             }
@@ -114,6 +114,15 @@ impl Session {
             TableReference::Function { name, .. } => Err(Error::plan(format!("there is no table function \"{name}\""))
                 .with_nearest(name, ["read_parquet", "read_csv", "read_json", "unnest", "sequence"])),
         }
+    }
+
+    /// The table that a definition describes, with the partitions that the catalog knows.
+    pub(super) fn table_of(&self, definition: &TableDefinition) -> Result<Table> {
+        let registered = match definition.partitioned_by.is_empty() {
+            true => None,
+            false => self.catalog().partitions(&definition.database, &definition.name)?,
+        };
+        resolve_table(definition, registered, self.config().threads)
     }
 
     /// Names and types of a table's or view's columns.
@@ -142,8 +151,8 @@ impl Session {
             let declared = table.columns.iter().chain(&table.partitioned_by);
             return declared.map(|c| Ok((c.name.clone(), c.data_type()?))).collect();
         }
-        let resolved = resolve_table(table, self.config().threads)?;
-        Ok(resolved
+        Ok(self
+            .table_of(table)?
             .columns
             .iter()
             .map(|c| (c.name.to_string(), c.data_type.clone()))

@@ -73,7 +73,7 @@ async fn find_file(location: &Location) -> Result<Option<ObjectFile>> {
 }
 
 /// All files below the base, folders at one level at the same time. `visit` says by a folder's path below the base whether to go in.
-async fn walk(location: &Location, visit: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<Vec<ObjectFile>> {
+pub(super) async fn walk(location: &Location, visit: &(dyn Fn(&str) -> bool + Send + Sync)) -> Result<Vec<ObjectFile>> {
     let mut files = vec![];
     let mut level = vec![location.base_path.clone()];
     while !level.is_empty() {

@@ -4,12 +4,14 @@
 //! their bytes, [`open_text`] streams a compressed or plain text file.
 
 mod clients;
+mod folders;
 mod list;
 mod location;
 mod read;
 mod store;
 mod text;
 
+pub use folders::{list_each, walk_folders};
 pub use list::{exists, list};
 pub use location::{Location, absolute_path};
 pub use read::{forget_open_files, read_all, read_range, read_ranges};

@@ -27,8 +27,11 @@ mod string;
 mod string_search;
 #[cfg(test)]
 mod testing;
+mod text_pattern;
 mod typing;
 mod url;
+
+pub use text_pattern::DatePattern;
 
 use super::{Documentation, wrong_arguments};
 use crate::error::Result;

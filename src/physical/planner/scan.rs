@@ -31,6 +31,10 @@ impl Planner<'_> {
         let positions: Vec<usize> = given.iter().chain(&others).map(|(_, c)| *c).collect();
         let predicates = lower_conjuncts(&node.filters, &layout)?;
         match &node.table.source {
+            TableSource::Partitions(_) => Err(Error::internal(format!(
+                "the partitions of {} were not listed",
+                node.table.name
+            ))),
             TableSource::Memory(batches) => {
                 let batches = batches.iter().map(|b| {
                     let columns = positions.iter().map(|&c| Column::Array(b.column(c).clone())).collect();
