@@ -27,6 +27,8 @@ pub struct Config {
     pub dialect: String,
     /// Rows per row group of written Parquet files.
     pub row_group_rows: usize,
+    /// What INSERT OVERWRITE of a partitioned table replaces: `dynamic` or `static`.
+    pub partition_overwrite: String,
     /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
     pub compression: String,
 }
@@ -45,6 +47,7 @@ impl Default for Config {
             debug_hash: -1,
             debug_force_spill: false,
             dialect: "athena".into(),
+            partition_overwrite: "dynamic".into(),
             row_group_rows: 1 << 20,
             compression: "snappy".into(),
         }
@@ -149,6 +152,20 @@ pub static SETTINGS: &[Setting] = &[
             "spark" | "hive" => Err(Error::unsupported(format!("dialect {v}"))),
             _ => Err(Error::plan(format!(
                 "dialect must be athena, spark or hive, found \"{v}\""
+            ))),
+        },
+    },
+    Setting {
+        name: "partition_overwrite",
+        doc: "partitions that INSERT OVERWRITE replaces when it leaves keys open: dynamic, those it has rows for, or static, all",
+        get: |c| c.partition_overwrite.clone(),
+        set: |c, v| match v.to_lowercase().as_str() {
+            known @ ("dynamic" | "static") => {
+                c.partition_overwrite = known.into();
+                Ok(())
+            }
+            _ => Err(Error::plan(format!(
+                "partition_overwrite must be dynamic or static, found \"{v}\""
             ))),
         },
     },

@@ -1,121 +1,172 @@
-//! All-or-nothing writes on local disks.
+//! All-or-nothing writes, the same on every store.
 //!
 //! ```text
-//! a folder that is not there yet            files into a folder that is
-//!   parent/.lakebed-ID/data/…    staged       target/_txn/ID/data/…           staged
-//!   rename data → target         commit       target/_txn/ID/manifest.json    commit: from here on it will be finished
-//!                                             rename each file into target    publish
-//!                                             manifest.json → published.json  replaced files are out of sight
-//!                                             delete replaced files, ID/      tidy
+//! begin      TABLE/_txn/ID/…              files wait there, or as uploads that are not completed (`storage::StagedFiles`)
+//! manifest   TABLE/_txn/ID/manifest.json  what was written and what it replaces
+//! commit     TABLE/_txn/log/N.json        created if absent: from here on the write will be finished, by whoever comes
+//! publish    the files get their names    readers of ours leave them out
+//! end        TABLE/_txn/log/N+1.json      readers see the new files and not the replaced ones
+//! remove     the replaced files
+//! clean      TABLE/_txn/log/N+2.json      and TABLE/_txn/ID goes
 //! ```
 //!
-//! Beside each staging folder stands `ID.lock`, locked as long as its process lives; the operating system lets go of it
-//! however the process ends. Whoever gets the lock finds either no manifest, and removes everything: the target is as it was;
-//! or a manifest, and finishes what it says: every step can be repeated. The next write sweeps its target, and a reader
-//! that sees a manifest hides the files it names until it is done, so that readers of ours see before or after, never between.
-//! Names start with `_` or `.`, which everybody's listings leave out.
+//! What can be committed in one step of the store is: one file alone appears by itself, one file is replaced by one, and on a
+//! disk a new folder comes into being by one rename. Everybody's readers see those whole; in the other cases readers that
+//! do not look at the log may see the files come one after the other.
+//!
+//! Before the commit a write that fails, or is killed, has changed nothing; what it left is removed by the next write or by
+//! `lakebed txn gc`. After the commit the next writer, or a reader who finds it open for some seconds, finishes it: every step
+//! can be repeated by anybody, at the same time even. On a disk a lock tells whether the writer still lives; its name stands
+//! beside the folder, and the operating system lets go of it however the process ends.
 
-use super::lock::{Lock, locks_in};
+use super::lock::Lock;
+use super::log::{self, Action, Entry, Open, State, TRANSACTIONS};
 use crate::error::{Error, Result};
+use crate::storage::{Folder, Location, Object, ObjectFile, StagedFile, StagedFiles, forget_open_files, list, publish};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-const TRANSACTIONS: &str = "_txn";
-const PREFIX: &str = ".lakebed-";
-const MANIFEST: &str = "manifest.json";
-const PUBLISHED: &str = "published.json";
+/// What the folder of a write starts with that stands beside its target.
+pub(super) const BESIDE: &str = ".lakebed-";
+pub(super) const MANIFEST: &str = "manifest.json";
+/// All partitions of a table.
+pub const EVERYTHING: &str = "*";
+/// Microseconds after which a reader finishes what it finds committed.
+const PATIENCE: i64 = 10_000_000;
+/// How often a listing is begun again when writes end while it is made.
+const LISTINGS: usize = 20;
 
 /// Files being written for a target. Dropped without commit, nothing of them remains.
 #[derive(Debug)]
 pub struct Staging {
-    target: PathBuf,
+    target: Folder,
     kind: Kind,
     id: String,
-    /// Where the lock, the manifest and the files are.
-    folder: PathBuf,
+    /// The folder below which everything happens: the target, or the one it is in.
+    root: Folder,
+    /// The write's own folder below the root.
+    home: String,
+    files: Arc<StagedFiles>,
+    /// The newest entry of the log when the write began.
+    base: u64,
     lock: Option<Lock>,
     /// Folders made on the way to the target, outermost first.
     made: Vec<PathBuf>,
+    done: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The target is a folder that comes into being.
+    /// The target is a folder on a disk that comes into being.
     NewFolder,
-    /// The target is a folder that gets more files.
+    /// The target is a folder that gets files.
     IntoFolder,
     /// The target is one file.
     File,
 }
 
+/// What a write does besides adding its files.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The statement in a word or two, for those who look at open writes.
+    pub operation: &'static str,
+    /// Files below the target that the new ones replace.
+    pub replaced: Vec<Object>,
+    /// Partition folders whose content is replaced, or [`EVERYTHING`]; empty when the write only adds.
+    pub scope: Vec<String>,
+    /// Whether there must be nothing else: anybody who writes at the same time is a conflict.
+    pub alone: bool,
+}
+
 /// What a commit is going to do, in paths below the target.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Manifest {
-    files: Vec<String>,
-    replaced: Vec<String>,
+pub(super) struct Manifest {
+    pub id: String,
+    pub operation: String,
+    /// The newest entry of the log when the write began.
+    pub base: u64,
+    pub files: Vec<StagedFile>,
+    #[serde(default)]
+    pub removed: Vec<Object>,
+    pub replaces: bool,
+    pub touched: Vec<String>,
 }
 
 impl Staging {
-    /// Starts a write of files into the folder `target`, which may be there or not.
-    pub fn folder(target: &Path) -> Result<Self> {
+    /// Starts a write of files into a folder, which may be there or not.
+    pub fn folder(target: &Location) -> Result<Self> {
+        let target = Folder::at(target)?;
         // An empty folder can be replaced by one rename as if it were not there.
-        let kind = match fs::read_dir(target) {
-            Ok(mut entries) => {
-                if entries.next().is_none() {
-                    Kind::NewFolder
-                } else {
-                    Kind::IntoFolder
-                }
-            }
-            Err(e) if e.kind() == ErrorKind::NotFound => Kind::NewFolder,
-            Err(e) => return Err(at(target, e)),
+        let kind = match target.local().map(fs::read_dir) {
+            None => Kind::IntoFolder,
+            Some(Ok(mut entries)) => match entries.next() {
+                None => Kind::NewFolder,
+                Some(_) => Kind::IntoFolder,
+            },
+            Some(Err(e)) if e.kind() == ErrorKind::NotFound => Kind::NewFolder,
+            Some(Err(e)) => return Err(Error::storage(format!("{}: {e}", target.shown("")))),
         };
         Self::begin(target, kind)
     }
 
     /// Starts a write of the one file `target`, which is replaced if it is there.
-    pub fn file(target: &Path) -> Result<Self> {
-        if target.is_dir() {
-            return Err(Error::storage(format!("{} is a folder, not a file", target.display())));
+    pub fn file(target: &Location) -> Result<Self> {
+        let target = Folder::at(target)?;
+        if target.local().is_some_and(Path::is_dir) {
+            return Err(Error::storage(format!("{} is a folder, not a file", target.shown(""))));
         }
         Self::begin(target, Kind::File)
     }
 
-    fn begin(target: &Path, kind: Kind) -> Result<Self> {
-        let target = PathBuf::from(crate::storage::absolute_path(&target.to_string_lossy())?);
-        let parent = target.parent().unwrap_or(Path::new("/")).to_path_buf();
-        let (home, prefix) = match kind {
-            Kind::IntoFolder => (target.join(TRANSACTIONS), ""),
-            _ => (parent, PREFIX),
+    fn begin(target: Folder, kind: Kind) -> Result<Self> {
+        let (parent, name) = target.parent()?;
+        let (root, prefix) = match kind {
+            Kind::IntoFolder => (target.clone(), format!("{TRANSACTIONS}/")),
+            _ => (parent, BESIDE.to_string()),
         };
-        sweep(&target);
-        let mut staging = Self {
+        super::transactions::sweep(&target);
+        let mut id = new_id();
+        let (mut made, mut lock) = (vec![], None);
+        if let Some(local) = root.local() {
+            let folder = match kind {
+                Kind::IntoFolder => local.join(TRANSACTIONS),
+                _ => local.to_path_buf(),
+            };
+            let make = |folder: &Path| make_folders(folder).map(|new| made.extend(new));
+            let beside = prefix.rsplit('/').next().unwrap_or_default().to_string();
+            lock = Some(Lock::take(&folder, make, || {
+                id = new_id();
+                format!("{beside}{id}.lock")
+            })?);
+        }
+        let home = format!("{prefix}{id}");
+        let base = match kind {
+            Kind::IntoFolder => log::newest(&target)?.map_or(0, |entry| entry.sequence),
+            _ => 0,
+        };
+        let only = (kind == Kind::File).then_some(name);
+        Ok(Self {
+            files: StagedFiles::new(root.clone(), home.clone(), only),
             target,
             kind,
-            id: String::new(),
-            folder: PathBuf::new(),
-            lock: None,
-            made: vec![],
-        };
-        let (made, id) = (&mut staging.made, &mut staging.id);
-        let make = |folder: &Path| make_folders(folder).map(|new| made.extend(new));
-        staging.lock = Some(Lock::take(&home, make, || {
-            *id = new_id();
-            format!("{prefix}{id}.lock")
-        })?);
-        staging.folder = home.join(format!("{prefix}{}", staging.id));
-        let data = staging.data_folder();
-        fs::create_dir_all(&data).map_err(|e| at(&data, e))?;
-        Ok(staging)
+            id,
+            root,
+            home,
+            base,
+            lock,
+            made,
+            done: false,
+        })
     }
 
     /// Where files are to be written, in folders as they shall be below the target.
-    pub fn data_folder(&self) -> PathBuf {
-        self.folder.join("data")
+    pub fn files(&self) -> &Arc<StagedFiles> {
+        &self.files
     }
 
     /// What the names of this statement's files start with: unique among all statements.
@@ -123,76 +174,87 @@ impl Staging {
         &self.id
     }
 
-    /// Makes the files visible, all or none, and those at `replaced` (paths below the target) invisible.
+    /// Makes the files visible, all or none, and those that they replace invisible.
     ///
     /// # Errors
-    /// When it fails before the commit point, and then nothing has changed. An error after it says that the write is
-    /// committed and will be finished by the next statement that looks at the target.
-    pub fn commit(mut self, replaced: Vec<String>) -> Result<()> {
-        let data = self.data_folder();
-        let files = files_below(&data)?;
-        for file in &files {
-            sync(&data.join(file))?;
-        }
-        sync_folders(&data)?;
+    /// When it fails before the commit point, and then nothing has changed. `Conflict` when somebody else wrote to the same
+    /// partitions since the write began. An error after the commit point says that the write is committed and how it is
+    /// finished.
+    pub fn commit(mut self, changes: Changes) -> Result<()> {
+        let count = self.files.count();
         match self.kind {
-            Kind::File => self.commit_file(&files),
-            // A folder that was not there or empty has nothing to replace.
-            Kind::NewFolder => self.commit_folder(),
-            Kind::IntoFolder => self.commit_files(Manifest { files, replaced }),
-        }
-    }
-
-    fn commit_file(&mut self, files: &[String]) -> Result<()> {
-        let [file] = files else {
-            return Err(Error::internal(format!("{} files were written for one", files.len())));
-        };
-        fs::rename(self.data_folder().join(file), &self.target).map_err(|e| at(&self.target, e))?;
-        self.made.clear();
-        self.sync_parent()
-    }
-
-    fn commit_folder(&mut self) -> Result<()> {
-        match fs::rename(self.data_folder(), &self.target) {
-            Ok(()) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
-                return Err(Error::conflict(format!(
-                    "somebody else wrote to {} at the same time",
-                    self.target.display()
-                )));
+            Kind::File if count != 1 => return Err(Error::internal(format!("{count} files were written for one"))),
+            Kind::File => self.files.publish_only(true)?,
+            Kind::NewFolder => self.commit_folder()?,
+            Kind::IntoFolder if changes.replaced.is_empty() && changes.scope.is_empty() && count <= 1 => {
+                if count == 1 {
+                    self.files.publish_only(false)?;
+                }
             }
-            Err(e) => return Err(at(&self.target, e)),
+            Kind::IntoFolder => self.commit_files(changes)?,
         }
         self.made.clear();
-        self.sync_parent()
-    }
-
-    fn sync_parent(&self) -> Result<()> {
-        sync(self.target.parent().unwrap_or(Path::new("/")))
-    }
-
-    fn commit_files(&mut self, manifest: Manifest) -> Result<()> {
-        let path = self.folder.join(MANIFEST);
-        let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::internal(format!("manifest: {e}")))?;
-        let mut temp = tempfile::NamedTempFile::new_in(&self.folder).map_err(|e| at(&self.folder, e))?;
-        temp.write_all(&text)
-            .and_then(|()| temp.as_file().sync_all())
-            .map_err(|e| at(&path, e))?;
-        temp.persist(&path).map_err(|e| at(&path, e.error))?;
-        // The commit point is passed: from here on dropping must not remove anything.
-        let folder = std::mem::take(&mut self.folder);
-        self.made.clear();
-        let finished = sync(&folder).and_then(|()| finish(&self.target, &folder));
-        if let Err(e) = finished {
-            return Err(e
-                .context("the write is committed, but not yet visible")
-                .with_hint("the next statement that reads or writes the target finishes it"));
-        }
-        self.unlock();
+        self.close();
+        forget_open_files(&self.target.shown(""));
         Ok(())
     }
 
-    fn unlock(&mut self) {
+    fn commit_folder(&mut self) -> Result<()> {
+        let (Some(data), Some(target)) = (self.files.local_data(), self.target.local()) else {
+            return Err(Error::internal("a new folder is on a disk"));
+        };
+        fs::create_dir_all(&data).map_err(|e| at(&data, e))?;
+        sync_folders(&data)?;
+        match fs::rename(&data, target) {
+            Ok(()) => sync(target.parent().unwrap_or(Path::new("/"))),
+            Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => Err(
+                Error::conflict(format!("somebody else wrote to {} at the same time", target.display())),
+            ),
+            Err(e) => Err(at(target, e)),
+        }
+    }
+
+    fn commit_files(&mut self, changes: Changes) -> Result<()> {
+        if let Some(data) = self.files.local_data().filter(|data| data.exists()) {
+            sync_folders(&data)?;
+        }
+        let mut touched = self.files.folders();
+        touched.extend(changes.scope.iter().cloned());
+        touched.sort();
+        touched.dedup();
+        let manifest = Manifest {
+            id: self.id.clone(),
+            operation: changes.operation.into(),
+            base: self.base,
+            files: self.files.seal()?,
+            removed: changes.replaced,
+            replaces: !changes.scope.is_empty() || changes.alone,
+            touched: if changes.alone {
+                vec![EVERYTHING.into()]
+            } else {
+                touched
+            },
+        };
+        write_manifest(&self.root, &self.home, &manifest)?;
+        if let Err(e) = commit_point(&self.root, &manifest)
+            && !is_committed_after(&self.root, &self.id, &e)?
+        {
+            return Err(e);
+        }
+        // From here on dropping must not remove anything.
+        self.done = true;
+        finish(&self.root, &self.id).map_err(|e| {
+            e.context(format!("the write {} is committed, but not yet visible", self.id))
+                .with_hint("the next statement that writes to the target finishes it, and so does `lakebed txn resume`")
+        })
+    }
+
+    /// Lets go of what belongs to the write only.
+    fn close(&mut self) {
+        if !std::mem::replace(&mut self.done, true) {
+            // What cannot be removed now is removed by the next write.
+            let _ = self.files.discard();
+        }
         if let Some(lock) = self.lock.take() {
             let home = lock.folder().map(Path::to_path_buf);
             lock.remove();
@@ -201,143 +263,332 @@ impl Staging {
                 home.map(fs::remove_dir);
             }
         }
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.folder.as_os_str().is_empty() {
-            let _ = fs::remove_dir_all(&self.folder);
-            self.unlock();
-        }
-        for folder in self.made.iter().rev() {
+        for folder in self.made.drain(..).rev() {
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-/// Files below `folder`, as listings name them, that are not to be seen: written but not yet published, or replaced.
-/// What a dead process left half published is finished first, if that is possible.
-pub fn unpublished(folder: &Path) -> HashSet<String> {
-    let mut hidden = HashSet::new();
-    for (staging, lock) in stagings(&folder.join(TRANSACTIONS), "") {
-        let manifest = |name| read_manifest(&staging.join(name));
-        if manifest(MANIFEST).is_none() && manifest(PUBLISHED).is_none() {
-            continue;
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.lock.is_some() || !self.done {
+            self.close();
         }
-        if let Some(held) = Lock::of_dead(&lock)
-            && finish(folder, &staging).is_ok()
-        {
-            held.remove();
-            continue;
-        }
-        let files = manifest(MANIFEST)
-            .map(|m| m.files)
-            .or_else(|| manifest(PUBLISHED).map(|m| m.replaced));
-        let location = |file: String| format!("{}/{file}", folder.to_string_lossy().trim_end_matches('/'));
-        hidden.extend(files.into_iter().flatten().map(location));
     }
-    hidden
 }
 
-/// Removes or finishes what dead processes left in and beside a target.
-fn sweep(target: &Path) {
-    let parent = target.parent().unwrap_or(Path::new("/"));
-    let inside = stagings(&target.join(TRANSACTIONS), "");
-    for (folder, lock) in stagings(parent, PREFIX).into_iter().chain(inside) {
-        let Some(held) = Lock::of_dead(&lock) else { continue };
-        let done = match folder.join(MANIFEST).exists() || folder.join(PUBLISHED).exists() {
-            true => finish(target, &folder).is_ok(),
-            false => fs::remove_dir_all(&folder).is_ok() || !folder.exists(),
+pub(super) fn write_manifest(root: &Folder, home: &str, manifest: &Manifest) -> Result<()> {
+    let text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::internal(format!("manifest: {e}")))?;
+    root.write(&format!("{home}/{MANIFEST}"), text.into())
+}
+
+/// The home of a write into a folder.
+pub(super) fn home_of(id: &str) -> String {
+    format!("{TRANSACTIONS}/{id}")
+}
+
+pub(super) fn read_manifest(root: &Folder, id: &str) -> Result<Option<Manifest>> {
+    let path = format!("{}/{MANIFEST}", home_of(id));
+    let Some(content) = root.read(&path)? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&content) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(e) => Err(Error::bad_file(format!("{}: {e}", root.shown(&path)))),
+    }
+}
+
+/// Adds the entry to the log that commits the write.
+///
+/// # Errors
+/// `Conflict` when somebody wrote since the write began what it cannot stand beside, or gave the write up.
+pub(super) fn commit_point(root: &Folder, manifest: &Manifest) -> Result<()> {
+    let next = |newest: &Entry, newer: &[Entry]| {
+        if let Some(other) = newer.iter().find(|entry| conflicts(manifest, entry)) {
+            return Err(conflict(root, manifest, other));
+        }
+        let mut open = newest.open.clone();
+        open.push(Open {
+            id: manifest.id.clone(),
+            state: State::Publishing,
+            since: log::now(),
+            replaces: !manifest.removed.is_empty(),
+        });
+        Ok(Some(Entry {
+            action: Action::Begin,
+            ids: vec![manifest.id.clone()],
+            replaces: manifest.replaces,
+            touched: manifest.touched.clone(),
+            open,
+            ..Default::default()
+        }))
+    };
+    log::append(root, manifest.base, next).map(drop)
+}
+
+/// Whether a write cannot be committed after an entry that came since it began. Writes that only add files can stand beside
+/// each other; one that replaces files has to know all that were there.
+fn conflicts(manifest: &Manifest, other: &Entry) -> bool {
+    match other.action {
+        Action::Abort => other.ids.contains(&manifest.id),
+        Action::Begin => {
+            let all = |touched: &[String]| touched.iter().any(|t| t == EVERYTHING);
+            let overlap = all(&manifest.touched)
+                || all(&other.touched)
+                || manifest.touched.iter().any(|t| other.touched.contains(t));
+            (manifest.replaces || other.replaces) && overlap
+        }
+        Action::End | Action::Clean => false,
+    }
+}
+
+fn conflict(root: &Folder, manifest: &Manifest, other: &Entry) -> Error {
+    let target = root.shown("");
+    match other.action {
+        Action::Abort => Error::conflict(format!(
+            "the write {} to {target} was given up by somebody else",
+            manifest.id
+        )),
+        _ => {
+            let shown = |touched: &[String]| match touched.first().map(String::as_str) {
+                None | Some(EVERYTHING | "") => String::new(),
+                Some(first) if touched.len() == 1 => format!(", partition {first}"),
+                Some(first) => format!(", partitions {first} and {} more", touched.len() - 1),
+            };
+            let who = other.ids.join(", ");
+            Error::conflict(format!(
+                "somebody else wrote to {target}{} at the same time (write {who})",
+                shown(&other.touched)
+            ))
+        }
+    }
+    .with_hint("nothing was changed; run the statement again")
+}
+
+/// After an error of the commit point: whether the entry was added nevertheless. When it was not, an entry is added which
+/// says that it never will, since the request may still be under way.
+fn is_committed_after(root: &Folder, id: &str, error: &Error) -> Result<bool> {
+    if error.kind() == crate::ErrorKind::Conflict {
+        return Ok(false);
+    }
+    give_up(root, &[id.to_string()])
+        .map(|committed| !committed.is_empty())
+        .map_err(|_| {
+            error.clone().with_hint(format!(
+            "whether the write {id} is committed is not known; `lakebed txn list {0}` tells, `lakebed txn resume` and \
+             `lakebed txn abort` end it",
+            root.shown("")
+        ))
+        })
+}
+
+/// Says in the log that writes will never be committed; gives those that are committed already.
+pub(super) fn give_up(root: &Folder, ids: &[String]) -> Result<Vec<String>> {
+    let mut committed = vec![];
+    log::append(root, u64::MAX, |newest, _| {
+        let is_open = |id: &&String| newest.open.iter().any(|open| open.id == **id);
+        committed = ids.iter().filter(is_open).cloned().collect();
+        let given_up: Vec<String> = ids.iter().filter(|id| !is_open(id)).cloned().collect();
+        let entry = Entry {
+            action: Action::Abort,
+            ids: given_up.clone(),
+            open: newest.open.clone(),
+            ..Default::default()
         };
-        if done {
-            held.remove();
+        Ok((!given_up.is_empty()).then_some(entry))
+    })?;
+    Ok(committed)
+}
+
+/// Does what is left to do of a committed write. Others may do the same at the same time.
+pub(super) fn finish(root: &Folder, id: &str) -> Result<()> {
+    loop {
+        let newest = log::newest(root)?.unwrap_or_default();
+        let Some(open) = newest.open.into_iter().find(|open| open.id == id) else {
+            break;
+        };
+        let Some(manifest) = read_manifest(root, id)? else {
+            // Whoever removed it has finished the write just now, unless the log still says otherwise.
+            match still_open(root, &open)? {
+                true => {
+                    return Err(Error::bad_file(format!(
+                        "the manifest of the write {id} is missing in {}",
+                        root.shown("")
+                    )));
+                }
+                false => continue,
+            }
+        };
+        let done = match open.state {
+            State::Publishing => publish(root, &home_of(id), &manifest.files),
+            State::Removing => root.delete_unchanged(&manifest.removed),
+        };
+        match done {
+            Ok(()) => step(root, &open)?,
+            Err(_) if !still_open(root, &open)? => {}
+            Err(e) => return Err(e),
         }
     }
+    crate::storage::discard(root, &home_of(id))
 }
 
-/// The staging folders in `home` with their locks.
-fn stagings(home: &Path, prefix: &str) -> Vec<(PathBuf, PathBuf)> {
-    let named = |(name, lock): (String, PathBuf)| (home.join(name), lock);
-    locks_in(home, prefix).into_iter().map(named).collect()
+fn still_open(root: &Folder, open: &Open) -> Result<bool> {
+    let newest = log::newest(root)?.unwrap_or_default();
+    Ok(newest.open.iter().any(|o| o.id == open.id && o.state == open.state))
 }
 
-/// Whether files whose names start with `prefix` have appeared below `folder`. What a dead process left half published is
-/// finished first.
-pub(super) fn is_published(folder: &Path, prefix: &str) -> bool {
-    unpublished(folder);
-    published(folder, prefix).is_ok_and(|files| !files.is_empty())
+/// Says in the log that a state of a write is over.
+fn step(root: &Folder, over: &Open) -> Result<()> {
+    log::append(root, u64::MAX, |newest, _| {
+        let mut open = newest.open.clone();
+        let Some(at) = open.iter().position(|o| o.id == over.id && o.state == over.state) else {
+            return Ok(None);
+        };
+        let action = match over.state {
+            State::Publishing => Action::End,
+            State::Removing => Action::Clean,
+        };
+        match open.get_mut(at) {
+            Some(next) if over.state == State::Publishing && over.replaces => next.state = State::Removing,
+            _ => drop(open.remove(at)),
+        }
+        Ok(Some(Entry {
+            action,
+            ids: vec![over.id.clone()],
+            open,
+            ..Default::default()
+        }))
+    })
+    .map(drop)
 }
 
-/// Removes the files whose names start with `prefix`, and the folders that are empty without them.
-pub(super) fn remove_published(folder: &Path, prefix: &str) -> Result<()> {
-    for file in published(folder, prefix)? {
-        let path = folder.join(file);
-        fs::remove_file(&path).map_err(|e| at(&path, e))?;
-        let inside = path.ancestors().skip(1).take_while(|f| f.starts_with(folder));
-        // Those that are not empty stay.
-        inside.for_each(|f| drop(fs::remove_dir(f)));
+/// What is not to be seen in a table's folder.
+#[derive(Debug, Default)]
+struct Hidden {
+    /// The newest entry of the log.
+    sequence: u64,
+    /// Writes whose files are not to be seen.
+    publishing: Vec<String>,
+    /// Files below the folder that were replaced.
+    removed: HashSet<String>,
+}
+
+impl Hidden {
+    fn hides(&self, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        self.publishing.iter().any(|id| name.starts_with(id.as_str())) || self.removed.contains(path)
     }
-    Ok(())
 }
 
-fn published(folder: &Path, prefix: &str) -> Result<Vec<String>> {
-    let mut files = files_below(folder)?;
-    files.retain(|path| {
-        let name = Path::new(path).file_name().and_then(|n| n.to_str());
-        name.is_some_and(|n| n.starts_with(prefix)) && !Path::new(path).starts_with(TRANSACTIONS)
+fn hidden(root: &Folder) -> Result<Hidden> {
+    'again: loop {
+        let Some(newest) = log::newest(root)? else {
+            return Ok(Hidden::default());
+        };
+        let mut hidden = Hidden {
+            sequence: newest.sequence,
+            ..Default::default()
+        };
+        for open in &newest.open {
+            if is_left_behind(root, open) && finish(root, &open.id).is_ok() {
+                continue 'again;
+            }
+            match open.state {
+                State::Publishing => hidden.publishing.push(open.id.clone()),
+                State::Removing => match read_manifest(root, &open.id)? {
+                    Some(manifest) => hidden.removed.extend(manifest.removed.into_iter().map(|o| o.path)),
+                    None if still_open(root, open)? => {
+                        let text = format!("the manifest of the write {} is missing in {}", open.id, root.shown(""));
+                        return Err(Error::bad_file(text));
+                    }
+                    None => continue 'again,
+                },
+            }
+        }
+        return Ok(hidden);
+    }
+}
+
+/// Whether a committed write waits for somebody else to finish it.
+fn is_left_behind(root: &Folder, open: &Open) -> bool {
+    let dead = root.local().is_some_and(|local| {
+        let lock = local.join(TRANSACTIONS).join(format!("{}.lock", open.id));
+        !lock.exists() || Lock::of_dead(&lock).is_some()
     });
-    Ok(files)
+    dead || log::now().saturating_sub(open.since) > PATIENCE
 }
 
-fn read_manifest(path: &Path) -> Option<Manifest> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+/// What `list` finds below a table's location, by their `file`s, as they were at one moment between two writes of ours.
+///
+/// # Errors
+/// Those of `list`; `Conflict` when the table is written to all the time.
+pub fn list_consistently<T>(
+    root: &Location,
+    list: impl Fn() -> Result<Vec<T>>,
+    file: impl Fn(&T) -> &ObjectFile,
+) -> Result<Vec<T>> {
+    if root.is_pattern() || !root.is_writable() {
+        return list();
+    }
+    let folder = Folder::at(root)?;
+    let base = root.base().trim_end_matches('/');
+    let relative = |file: &ObjectFile| -> String {
+        let path = file.location.strip_prefix(base).unwrap_or(&file.location);
+        path.trim_start_matches('/').to_string()
+    };
+    for _ in 0..LISTINGS {
+        let before = hidden(&folder)?;
+        let files = list();
+        let after = hidden(&folder)?;
+        if before.sequence == after.sequence {
+            let mut files = files?;
+            files.retain(|found| !before.hides(&relative(file(found))));
+            return Ok(files);
+        }
+    }
+    Err(Error::conflict(format!("{} is written to all the time", root.text)).with_hint("run the statement again"))
 }
 
-/// Does what the manifest in `folder` says, as far as it is not done, and removes the folder.
-fn finish(target: &Path, folder: &Path) -> Result<()> {
-    if let Some(manifest) = read_manifest(&folder.join(MANIFEST)) {
-        let mut folders = HashSet::new();
-        for file in &manifest.files {
-            let (from, to) = (folder.join("data").join(file), target.join(file));
-            let parent = to.parent().unwrap_or(target).to_path_buf();
-            fs::create_dir_all(&parent).map_err(|e| at(&parent, e))?;
-            match fs::rename(&from, &to) {
-                Err(e) if e.kind() == ErrorKind::NotFound && to.exists() => {}
-                other => other.map_err(|e| at(&to, e))?,
-            }
-            folders.insert(parent);
-        }
-        folders.iter().try_for_each(|f| sync(f))?;
-        fs::rename(folder.join(MANIFEST), folder.join(PUBLISHED)).map_err(|e| at(folder, e))?;
-        sync(folder)?;
+/// The files of a table's folder, as [`list_consistently`] has them, in paths below it; none when there is no such folder.
+pub fn files_of(root: &Location) -> Result<Vec<Object>> {
+    if !crate::storage::exists(root)? {
+        return Ok(vec![]);
     }
-    for file in read_manifest(&folder.join(PUBLISHED)).unwrap_or_default().replaced {
-        let path = target.join(file);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(at(&path, e)),
-            _ => {}
-        }
-    }
-    fs::remove_dir_all(folder).map_err(|e| at(folder, e))
+    let base = format!("{}/", root.base().trim_end_matches('/'));
+    let files = list_consistently(root, || list(root), |file| file)?;
+    let object = |file: ObjectFile| {
+        Some(Object {
+            path: file.location.strip_prefix(&base)?.to_string(),
+            size: file.size,
+            modified: file.modified,
+            etag: file.etag.map(|tag| tag.to_string()),
+        })
+    };
+    Ok(files.into_iter().filter_map(object).collect())
 }
 
-/// The files below a folder, in paths relative to it.
-fn files_below(folder: &Path) -> Result<Vec<String>> {
-    let mut found = vec![];
-    let mut open = vec![folder.to_path_buf()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(&next).map_err(|e| at(&next, e))? {
-            let path = entry.map_err(|e| at(&next, e))?.path();
-            if path.is_dir() {
-                open.push(path);
-            } else if let Ok(relative) = path.strip_prefix(folder) {
-                found.push(relative.to_string_lossy().into_owned());
-            }
-        }
+/// Whether files whose names start with `prefix` have appeared below the folder, or will.
+pub(super) fn is_published(folder: &Folder, prefix: &str) -> Result<bool> {
+    let newest = log::newest(folder)?.unwrap_or_default();
+    if newest.open.iter().any(|open| open.id == prefix) {
+        finish(folder, prefix)?;
+        return Ok(true);
     }
-    found.sort();
-    Ok(found)
+    Ok(!published(folder, prefix)?.is_empty())
+}
+
+/// Removes the files whose names start with `prefix`.
+pub(super) fn remove_published(folder: &Folder, prefix: &str) -> Result<()> {
+    folder.delete(&published(folder, prefix)?)
+}
+
+fn published(folder: &Folder, prefix: &str) -> Result<Vec<String>> {
+    let all = folder.list("")?.into_iter().map(|o| o.path);
+    let ours = |path: &String| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        name.starts_with(prefix) && !path.starts_with(TRANSACTIONS)
+    };
+    Ok(all.filter(ours).collect())
 }
 
 /// Makes the names in all folders below durable.
@@ -383,123 +634,4 @@ pub(super) fn at(path: &Path, e: std::io::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(staging: &Staging, name: &str, text: &str) {
-        let path = staging.data_folder().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn everything(folder: &Path) -> Vec<String> {
-        if folder.exists() {
-            files_below(folder).unwrap()
-        } else {
-            vec![]
-        }
-    }
-
-    #[test]
-    fn a_new_folder_appears_at_once_or_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("a/b/t");
-        let staging = Staging::folder(&target).unwrap();
-        write(&staging, "y=1/x.parquet", "1");
-        assert!(!target.exists());
-        drop(staging);
-        assert!(!dir.path().join("a").exists(), "an aborted write leaves nothing");
-        let staging = Staging::folder(&target).unwrap();
-        write(&staging, "y=1/x.parquet", "1");
-        staging.commit(vec![]).unwrap();
-        assert_eq!(everything(dir.path()), ["a/b/t/y=1/x.parquet"]);
-    }
-
-    #[test]
-    fn files_are_added_and_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("old"), "0").unwrap();
-        let staging = Staging::folder(dir.path()).unwrap();
-        write(&staging, "p=1/new", "1");
-        staging.commit(vec![]).unwrap();
-        assert_eq!(everything(dir.path()), ["old", "p=1/new"]);
-        let staging = Staging::folder(dir.path()).unwrap();
-        write(&staging, "newer", "2");
-        staging.commit(vec!["old".into(), "p=1/new".into()]).unwrap();
-        assert_eq!(everything(dir.path()), ["newer"]);
-    }
-
-    #[test]
-    fn one_file_is_replaced_in_one_step() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("x.csv");
-        for text in ["1", "2"] {
-            let staging = Staging::file(&target).unwrap();
-            write(&staging, "any", text);
-            staging.commit(vec![]).unwrap();
-            assert_eq!(fs::read_to_string(&target).unwrap(), text);
-        }
-        assert_eq!(everything(dir.path()), ["x.csv"]);
-    }
-
-    /// A process that died: its staging folder with its lock let go.
-    fn die(mut staging: Staging) {
-        staging.lock.take();
-        std::mem::forget(staging);
-    }
-
-    #[test]
-    fn what_died_before_the_commit_point_is_swept() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("t");
-        for existing in [false, true] {
-            let staging = Staging::folder(&target).unwrap();
-            write(&staging, "half", "1");
-            die(staging);
-            if existing {
-                assert_eq!(unpublished(&target).len(), 0);
-            }
-            let staging = Staging::folder(&target).unwrap();
-            write(&staging, "whole", "2");
-            staging.commit(vec![]).unwrap();
-            assert_eq!(everything(dir.path()), ["t/whole"]);
-        }
-    }
-
-    #[test]
-    fn what_died_after_the_commit_point_is_finished_by_the_next_reader() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("old"), "0").unwrap();
-        let staging = Staging::folder(dir.path()).unwrap();
-        write(&staging, "a", "1");
-        write(&staging, "b", "2");
-        let manifest = Manifest {
-            files: vec!["a".into(), "b".into()],
-            replaced: vec!["old".into()],
-        };
-        fs::write(staging.folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
-        fs::rename(staging.data_folder().join("a"), dir.path().join("a")).unwrap();
-        let shown = dir.path().to_str().unwrap();
-        assert_eq!(
-            unpublished(dir.path()),
-            HashSet::from([format!("{shown}/a"), format!("{shown}/b")]),
-            "while the writer lives, its files are not seen"
-        );
-        die(staging);
-        assert!(unpublished(dir.path()).is_empty());
-        assert_eq!(everything(dir.path()), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_living_write_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("t");
-        let first = Staging::folder(&target).unwrap();
-        write(&first, "x", "1");
-        let second = Staging::folder(&target).unwrap();
-        write(&second, "y", "2");
-        first.commit(vec![]).unwrap();
-        assert_eq!(second.commit(vec![]).unwrap_err().kind(), crate::ErrorKind::Conflict);
-        assert_eq!(everything(dir.path()), ["t/x"]);
-    }
-}
+mod tests;

@@ -8,19 +8,21 @@
 //!   ID.json is removed                             ID.json is removed
 //! ```
 //!
-//! Two things cannot change in one step. So what is intended is written down first, beside a lock that lasts as long as the
-//! process; whoever looks a name up and finds a journal without an owner does the rest if the commit had happened, and
-//! otherwise only removes the journal. Usually there is no folder `pending`, and looking for it costs one system call.
+//! Two things cannot change in one step. So what is intended is written down first. Whoever looks a name up that is not there
+//! and finds a journal does the rest, if the commit has happened; its owner then finds it done, which is as well. A journal
+//! whose commit has not happened is left alone while its owner lives: on a disk a lock beside it tells, in a bucket its age.
+//! Usually there is no folder `pending`, and looking for it costs one request.
 
-use super::commit::{self, at};
+use super::commit;
 use super::definition::TableDefinition;
-use super::lock::{Lock, locks_in};
-use super::store::Catalog;
-use crate::error::{Error, Result};
+use super::lock::Lock;
+use super::log::now;
+use super::store::{Catalog, PENDING};
+use super::transactions::ABANDONED_AFTER;
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{Folder, Object};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Intention {
@@ -33,15 +35,18 @@ struct Intention {
 enum Change {
     /// The table comes with files whose names start with this.
     Create(String),
-    Drop,
+    /// These files below the table's folder go with it: only these, since a new table may come to the same place.
+    Drop(Vec<String>),
 }
 
 /// What this process intends. Dropped before it is [`done`](Journal::done), it stays for the next who looks, who finds out
 /// how far it came.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    lock: Lock,
+    warehouse: Folder,
+    path: String,
+    /// On a disk.
+    lock: Option<Lock>,
 }
 
 impl Journal {
@@ -51,114 +56,185 @@ impl Journal {
         Self::begin(catalog, Change::Create(prefix.into()), table)
     }
 
-    /// Writes down that the table is to go, and its files with it.
-    pub fn drop(catalog: &Catalog, table: &TableDefinition) -> Result<Self> {
-        Self::begin(catalog, Change::Drop, table)
+    /// Removes a table from the catalog, and then its files.
+    pub fn drop_table(catalog: &Catalog, table: &TableDefinition) -> Result<()> {
+        let files = Folder::parse(&table.location)?;
+        let all: Vec<String> = files.list("")?.into_iter().map(|o: Object| o.path).collect();
+        let journal = Self::begin(catalog, Change::Drop(all.clone()), table)?;
+        catalog.drop(&table.database, &table.name)?;
+        remove_files(&files, &all)?;
+        journal.done();
+        Ok(())
     }
 
     fn begin(catalog: &Catalog, change: Change, table: &TableDefinition) -> Result<Self> {
-        let folder = catalog.pending_folder();
-        let mut id = String::new();
-        let make = |folder: &Path| fs::create_dir_all(folder).map_err(|e| at(folder, e));
-        let lock = Lock::take(&folder, make, || {
-            id = commit::new_id();
-            format!("{id}.lock")
-        })?;
-        let path = folder.join(format!("{id}.json"));
+        let warehouse = catalog.warehouse().clone();
+        let mut id = commit::new_id();
+        let lock = match warehouse.local() {
+            None => None,
+            Some(local) => {
+                let make = |folder: &Path| std::fs::create_dir_all(folder).map_err(|e| commit::at(folder, e));
+                Some(Lock::take(&local.join(PENDING), make, || {
+                    id = commit::new_id();
+                    format!("{id}.lock")
+                })?)
+            }
+        };
+        let journal = Self {
+            path: format!("{PENDING}/{id}.json"),
+            warehouse,
+            lock,
+        };
         let intention = Intention {
             change,
             table: table.clone(),
         };
         let text = serde_json::to_vec_pretty(&intention).map_err(|e| Error::internal(format!("journal: {e}")))?;
-        let journal = Self { path, lock };
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create_new(&journal.path)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            File::open(&folder)?.sync_all()
-        };
-        match write() {
+        match journal.warehouse.write(&journal.path, text.into()) {
             Ok(()) => Ok(journal),
             Err(e) => {
-                let error = at(&journal.path, e);
                 journal.done();
-                Err(error)
+                Err(e)
             }
         }
     }
 
     /// Makes the entry of the table whose files have appeared; when that is impossible, they disappear again.
     pub fn add_table(self, catalog: &Catalog, table: TableDefinition, prefix: &str) -> Result<()> {
-        let location = PathBuf::from(&table.location);
+        let files = Folder::parse(&table.location)?;
         let added = catalog.add_entry(table);
-        if added.is_ok() || commit::remove_published(&location, prefix).is_ok() {
-            self.done();
+        match &added {
+            Ok(()) => self.done(),
+            // The name is somebody else's. In all other cases the entry may have been made, or will be by the next who looks.
+            Err(e) if e.kind() == ErrorKind::Conflict && commit::remove_published(&files, prefix).is_ok() => {
+                self.done()
+            }
+            Err(_) => {}
         }
         added
     }
 
+    /// Publishing the files failed. Unless that was after the commit point, nothing will happen any more.
+    pub fn failed(self, table: &TableDefinition, prefix: &str) {
+        let published = Folder::parse(&table.location).and_then(|files| commit::is_published(&files, prefix));
+        if matches!(published, Ok(false)) {
+            self.done();
+        }
+    }
+
     /// Everything that was intended has happened, or nothing and nothing will.
     pub fn done(self) {
-        let _ = fs::remove_file(&self.path);
-        let folder = self.lock.folder().map(Path::to_path_buf);
-        self.lock.remove();
-        // Only when nobody else intends anything.
-        folder.map(fs::remove_dir);
+        let _ = self.warehouse.delete(std::slice::from_ref(&self.path));
+        if let Some(lock) = self.lock {
+            let folder = lock.folder().map(Path::to_path_buf);
+            lock.remove();
+            // Only when nobody else intends anything.
+            folder.map(std::fs::remove_dir);
+        }
     }
 }
 
-/// Finishes or takes back what dead processes intended; whether there was anything. What cannot be done, because the
-/// warehouse may only be read, say, stays for somebody else.
+fn remove_files(files: &Folder, paths: &[String]) -> Result<()> {
+    files.delete(paths)?;
+    if let Some(local) = files.local() {
+        remove_empty(local);
+        crate::storage::forget_open_files(&files.shown(""));
+    }
+    Ok(())
+}
+
+/// Removes a folder and those in it, as far as there is nothing in them.
+fn remove_empty(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(folder);
+}
+
+/// Finishes or takes back what others intended; whether there was anything to do. What cannot be done, because the warehouse
+/// may only be read, say, stays for somebody else.
 pub(super) fn recover(catalog: &Catalog) -> bool {
-    let folder = catalog.pending_folder();
+    let warehouse = catalog.warehouse();
+    let (names, _) = warehouse.children(PENDING).unwrap_or_default();
     let mut any = false;
-    for (id, path) in locks_in(&folder, "") {
-        let Some(lock) = Lock::of_dead(&path) else { continue };
+    for name in names {
+        let Some((id, kind)) = name.rsplit_once('.') else {
+            continue;
+        };
+        let lock_path = warehouse
+            .local()
+            .map(|local| local.join(PENDING).join(format!("{id}.lock")));
+        // A lock without journal: its owner died before it intended anything.
+        if kind != "json" {
+            let alone = warehouse
+                .head(&format!("{PENDING}/{id}.json"))
+                .is_ok_and(|found| found.is_none());
+            if let Some(lock) = lock_path.filter(|_| alone).and_then(|path| Lock::of_dead(&path)) {
+                lock.remove();
+            }
+            continue;
+        }
+        let lock = lock_path.as_deref().and_then(Lock::of_dead);
+        let dead = match &lock_path {
+            Some(path) => lock.is_some() || !path.exists(),
+            None => is_old(warehouse, &name),
+        };
         let journal = Journal {
-            path: folder.join(format!("{id}.json")),
+            warehouse: warehouse.clone(),
+            path: format!("{PENDING}/{name}"),
             lock,
         };
-        if finish(catalog, &journal.path).is_ok() {
+        if finish(catalog, &journal.path, dead).unwrap_or(false) {
             journal.done();
             any = true;
         }
     }
+    if let Some(local) = warehouse.local() {
+        // Only when nobody intends anything.
+        let _ = std::fs::remove_dir(local.join(PENDING));
+    }
     any
 }
 
-fn finish(catalog: &Catalog, journal: &Path) -> Result<()> {
-    let text = match fs::read(journal) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|e| at(journal, e))?,
+fn is_old(warehouse: &Folder, name: &str) -> bool {
+    let age = |object: Object| now().saturating_sub(object.modified);
+    let found = warehouse.head(&format!("{PENDING}/{name}")).ok().flatten();
+    found.is_some_and(|object| i64::try_from(ABANDONED_AFTER.as_micros()).is_ok_and(|most| age(object) > most))
+}
+
+/// Does what is left to do. False when the commit has not happened and may still happen.
+fn finish(catalog: &Catalog, journal: &str, dead: bool) -> Result<bool> {
+    let Some(text) = catalog.warehouse().read(journal)? else {
+        return Ok(true);
     };
     // A journal that was not written to its end was followed by nothing.
     let Ok(Intention { change, table }) = serde_json::from_slice(&text) else {
-        return Ok(());
+        return Ok(dead);
     };
-    let files = Path::new(&table.location);
+    let files = Folder::parse(&table.location)?;
     match change {
-        Change::Create(prefix) if commit::is_published(files, &prefix) => {
-            let (files, taken) = (files.to_path_buf(), catalog.add_entry(table));
-            match taken {
-                Err(e) if e.kind() == crate::ErrorKind::Conflict => commit::remove_published(&files, &prefix),
-                other => other,
-            }
-        }
-        Change::Create(_) => Ok(()),
-        Change::Drop if catalog.is_remembered(&table.database, &table.name) => Ok(()),
-        Change::Drop => match fs::remove_dir_all(files) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(at(files, e)),
-            _ => Ok(()),
+        Change::Create(prefix) if commit::is_published(&files, &prefix)? => match catalog.add_entry(table) {
+            Err(e) if e.kind() == ErrorKind::Conflict => commit::remove_published(&files, &prefix).map(|()| true),
+            other => other.map(|()| true),
         },
+        Change::Drop(paths) if !catalog.is_remembered(&table.database, &table.name)? => {
+            remove_files(&files, &paths).map(|()| true)
+        }
+        Change::Create(_) | Change::Drop(_) => Ok(dead),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::commit::Staging;
+    use super::super::commit::{Changes, Staging};
     use super::super::definition::CatalogObject;
     use super::super::store::IfExists;
     use super::*;
+    use crate::storage::Location;
+    use std::fs;
+    use std::io::Write;
 
     struct Lake {
         dir: tempfile::TempDir,
@@ -181,16 +257,22 @@ mod tests {
 
     impl Lake {
         fn stage(&self) -> Staging {
-            let staging = Staging::folder(Path::new(&self.table.location)).unwrap();
-            let file = staging
-                .data_folder()
-                .join(format!("{}_0.parquet", staging.file_prefix()));
-            fs::write(file, "rows").unwrap();
+            let staging = Staging::folder(&Location::exact(&self.table.location).unwrap()).unwrap();
+            let name = format!("{}_0.parquet", staging.file_prefix());
+            let mut file = staging.files().create(&name).unwrap();
+            file.write_all(b"rows").unwrap();
+            file.finish().unwrap();
             staging
         }
 
         fn files(&self) -> usize {
             fs::read_dir(&self.table.location).map_or(0, Iterator::count)
+        }
+
+        /// The name of the only file.
+        fn name(&self) -> String {
+            let mut entries = fs::read_dir(&self.table.location).unwrap();
+            entries.next().unwrap().unwrap().file_name().into_string().unwrap()
         }
 
         fn found(&self) -> bool {
@@ -214,9 +296,10 @@ mod tests {
         // Dead after the files appeared: the table is there.
         let staging = lake.stage();
         let journal = Journal::create(&lake.catalog, &lake.table, staging.file_prefix()).unwrap();
-        staging.commit(vec![]).unwrap();
-        assert!(!lake.found(), "its owner is alive");
+        staging.commit(Changes::default()).unwrap();
+        assert!(lake.found(), "whoever looks makes the entry of files that are there");
         drop(journal);
+        lake.catalog.objects("default").unwrap();
         assert!(lake.found() && lake.files() == 1 && !lake.pending());
         // Dead after the entry was made: only the journal goes.
         let journal = Journal::create(&lake.catalog, &lake.table, "2").unwrap();
@@ -232,7 +315,7 @@ mod tests {
         fs::write(format!("{}/_SUCCESS", lake.table.location), "").unwrap();
         let staging = lake.stage();
         let journal = Journal::create(&lake.catalog, &lake.table, staging.file_prefix()).unwrap();
-        staging.commit(vec![]).unwrap();
+        staging.commit(Changes::default()).unwrap();
         drop(journal);
         assert!(lake.found() && lake.files() == 2);
     }
@@ -240,16 +323,21 @@ mod tests {
     #[test]
     fn a_table_that_was_being_dropped_is_there_or_not_after_each_step() {
         let lake = lake();
-        lake.stage().commit(vec![]).unwrap();
+        lake.stage().commit(Changes::default()).unwrap();
         let table = CatalogObject::Table(lake.table.clone());
         lake.catalog.create(table, IfExists::Error, false).unwrap();
-        drop(Journal::drop(&lake.catalog, &lake.table).unwrap());
+        let files = vec![lake.name()];
+        drop(Journal::begin(&lake.catalog, Change::Drop(files.clone()), &lake.table).unwrap());
         lake.catalog.objects("default").unwrap();
         assert!(lake.found() && lake.files() == 1 && !lake.pending());
-        let journal = Journal::drop(&lake.catalog, &lake.table).unwrap();
+        let journal = Journal::begin(&lake.catalog, Change::Drop(files), &lake.table).unwrap();
         lake.catalog.drop("default", "t").unwrap();
-        assert!(!lake.found() && lake.files() == 1, "its owner is alive");
+        assert!(
+            !lake.found() && lake.files() == 0,
+            "whoever looks removes the files of a table that is gone"
+        );
         drop(journal);
+        lake.catalog.objects("default").unwrap();
         assert!(!lake.found() && lake.files() == 0 && !lake.pending());
     }
 
@@ -258,11 +346,11 @@ mod tests {
         let lake = lake();
         let staging = lake.stage();
         let journal = Journal::create(&lake.catalog, &lake.table, staging.file_prefix()).unwrap();
-        staging.commit(vec![]).unwrap();
         let mut other = lake.table.clone();
         other.location = lake.dir.path().join("elsewhere").to_str().unwrap().into();
         let entry = CatalogObject::Table(other);
         lake.catalog.create(entry.clone(), IfExists::Error, false).unwrap();
+        staging.commit(Changes::default()).unwrap();
         drop(journal);
         assert_eq!(lake.catalog.objects("default").unwrap(), [entry]);
         assert_eq!(lake.files(), 0);
@@ -271,8 +359,8 @@ mod tests {
     #[test]
     fn half_a_journal_means_nothing() {
         let lake = lake();
-        let journal = Journal::drop(&lake.catalog, &lake.table).unwrap();
-        fs::write(&journal.path, "{\"change\":").unwrap();
+        let journal = Journal::begin(&lake.catalog, Change::Drop(vec![]), &lake.table).unwrap();
+        fs::write(lake.dir.path().join("lake").join(&journal.path), "{\"change\":").unwrap();
         drop(journal);
         assert!(!lake.found() && !lake.pending());
     }

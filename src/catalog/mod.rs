@@ -5,6 +5,7 @@ mod definition;
 mod information_schema;
 mod journal;
 mod lock;
+mod log;
 mod partition_filter;
 mod partitioned;
 mod partitions;
@@ -13,6 +14,7 @@ mod resolve;
 mod statistics;
 mod store;
 mod table;
+mod transactions;
 
 pub use definition::{
     CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition, ViewDefinition,
@@ -29,3 +31,4 @@ pub use store::{Catalog, DEFAULT_DATABASE, INFORMATION_SCHEMA, IfExists};
 pub use table::{
     ColumnStatistics, DataFile, FileTable, PartitionCounts, Table, TableColumn, TableName, TableSource, TableStatistics,
 };
+pub use transactions::{ABANDONED_AFTER, Swept, Transaction, TransactionState, abort, gc, resume, transactions};

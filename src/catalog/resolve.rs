@@ -174,19 +174,9 @@ fn list_table(location: &Location) -> Result<Vec<ObjectFile>> {
 /// What `list` finds at a location, without files that an unfinished write of ours is just publishing there.
 pub(super) fn published(
     location: &Location,
-    list: impl FnOnce() -> Result<Vec<PartitionFile>>,
+    list: impl Fn() -> Result<Vec<PartitionFile>>,
 ) -> Result<Vec<PartitionFile>> {
-    if !location.is_local() || location.is_pattern() {
-        return list();
-    }
-    let folder = std::path::Path::new(location.base());
-    let before = commit::unpublished(folder);
-    let mut files = list()?;
-    let after = commit::unpublished(folder);
-    if !before.is_empty() || !after.is_empty() {
-        files.retain(|(f, _)| !before.contains(&*f.location) && !after.contains(&*f.location));
-    }
-    Ok(files)
+    commit::list_consistently(location, list, |(file, _)| file)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a table, each once")]

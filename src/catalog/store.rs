@@ -9,19 +9,21 @@
 //!   sales/orders/…                       files of managed tables
 //! ```
 //!
-//! A file appears or is replaced by one rename and a name is taken by one exclusive creation, so processes that share a
-//! warehouse see an object or do not, and of two that create the same one fails. Nothing is kept in memory but temporary
-//! objects, which hide those on disk and end with the session. No folder is made before something is to be remembered.
+//! The warehouse is a folder on a disk or in a bucket. A file appears or is replaced as a whole, a name is taken by creating
+//! a file where none is, and what is changed is replaced only while it is what was read; so processes that share a warehouse
+//! see an object or do not, of two that create the same one fails, and of two changes none is lost. Nothing is kept in memory
+//! but temporary objects, which hide those of the warehouse and end with the session. No folder is made before something is
+//! to be remembered.
 
 use super::definition::{CatalogObject, DatabaseDefinition, PartitionDefinition, TableDefinition};
 use super::journal;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Folder;
+use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 
 /// The database that always exists.
 pub const DEFAULT_DATABASE: &str = "default";
@@ -38,7 +40,7 @@ pub enum IfExists {
 /// All databases, tables and views of a warehouse.
 #[derive(Debug)]
 pub struct Catalog {
-    warehouse: PathBuf,
+    warehouse: Folder,
     temporary: RwLock<Temporary>,
 }
 
@@ -53,17 +55,14 @@ struct Temporary {
 impl Catalog {
     /// The catalog of a warehouse folder, which need not exist.
     pub fn new(warehouse: &str) -> Result<Self> {
-        let warehouse = crate::storage::absolute_path(warehouse)?;
-        if warehouse.contains("://") {
-            return Err(Error::unsupported(format!("a warehouse at {warehouse}")).with_hint("use a local folder"));
-        }
         Ok(Self {
-            warehouse: warehouse.into(),
+            warehouse: Folder::parse(warehouse)?,
             temporary: RwLock::default(),
         })
     }
 
-    pub fn warehouse(&self) -> &Path {
+    /// The folder of the catalog and, unless they say otherwise, of the managed tables.
+    pub fn warehouse(&self) -> &Folder {
         &self.warehouse
     }
 
@@ -76,10 +75,8 @@ impl Catalog {
         };
         let mut all: BTreeMap<String, DatabaseDefinition> =
             built_in.iter().map(|name| (name.to_string(), named(name))).collect();
-        for path in files_in(&self.databases_folder())? {
-            if let Some(database) = read::<DatabaseDefinition>(&path)? {
-                all.insert(database.name.clone(), database);
-            }
+        for database in self.read_all::<DatabaseDefinition>(DATABASES)? {
+            all.insert(database.name.clone(), database);
         }
         all.extend(self.temporary.read().databases.clone());
         Ok(all.into_values().collect())
@@ -90,7 +87,7 @@ impl Catalog {
         if let Some(found) = self.temporary.read().databases.get(name) {
             return Ok(Some(found.clone()));
         }
-        let found = read(&self.database_file(name))?;
+        let found = self.read(&database_file(name))?;
         let built_in = [DEFAULT_DATABASE, INFORMATION_SCHEMA].contains(&name);
         Ok(found.or_else(|| {
             built_in.then(|| DatabaseDefinition {
@@ -133,7 +130,7 @@ impl Catalog {
             self.temporary.write().databases.insert(database.name.clone(), database);
             return Ok(());
         }
-        match write(&self.database_file(&database.name), &database, IfExists::Error)? {
+        match self.write(&database_file(&database.name), &database, IfExists::Error)? {
             true => Ok(()),
             false => Err(exists()),
         }
@@ -146,9 +143,7 @@ impl Catalog {
         }
         self.require_database(name)?;
         if self.temporary.write().databases.remove(name).is_none() {
-            remove(&self.database_file(name))?;
-            // Empty by now, unless somebody creates a table this very moment; then it stays.
-            let _ = std::fs::remove_dir(self.objects_folder(name));
+            self.remove(database_file(name))?;
         }
         Ok(())
     }
@@ -157,10 +152,8 @@ impl Catalog {
     pub fn objects(&self, database: &str) -> Result<Vec<CatalogObject>> {
         journal::recover(self);
         let mut all = BTreeMap::new();
-        for path in files_in(&self.objects_folder(database))? {
-            if let Some(object) = read::<CatalogObject>(&path)? {
-                all.insert(object.name().to_string(), object);
-            }
+        for object in self.read_all::<CatalogObject>(&objects_folder(database))? {
+            all.insert(object.name().to_string(), object);
         }
         for ((_, name), object) in self
             .temporary
@@ -180,17 +173,17 @@ impl Catalog {
         if let Some(found) = self.temporary.read().objects.get(&key) {
             return Ok(Some(found.clone()));
         }
-        let path = self.object_file(database, name);
-        match read(&path)? {
+        let path = object_file(database, name);
+        match self.read(&path)? {
             // Its maker may have died just before it would have been there.
-            None if journal::recover(self) => read(&path),
+            None if journal::recover(self) => self.read(&path),
             found => Ok(found),
         }
     }
 
     /// Whether there is an entry of that name.
-    pub(super) fn is_remembered(&self, database: &str, name: &str) -> bool {
-        self.object_file(database, name).exists()
+    pub(super) fn is_remembered(&self, database: &str, name: &str) -> Result<bool> {
+        Ok(self.warehouse.head(&object_file(database, name))?.is_some())
     }
 
     /// Remembers a table whose files are there already.
@@ -198,10 +191,10 @@ impl Catalog {
     /// # Errors
     /// `Conflict` when the name was taken meanwhile.
     pub(super) fn add_entry(&self, table: TableDefinition) -> Result<()> {
-        let path = self.object_file(&table.database, &table.name);
+        let path = object_file(&table.database, &table.name);
         let name = format!("{}.{}", table.database, table.name);
         let entry = CatalogObject::Table(table);
-        if write(&path, &entry, IfExists::Error)? || read(&path)?.is_some_and(|existing| entry == existing) {
+        if self.write(&path, &entry, IfExists::Error)? || self.read(&path)?.is_some_and(|existing| entry == existing) {
             return Ok(());
         }
         Err(Error::conflict(format!(
@@ -257,7 +250,7 @@ impl Catalog {
             };
             return Ok(());
         }
-        match write(&self.object_file(&database, &name), &object, if_exists)? {
+        match self.write(&object_file(&database, &name), &object, if_exists)? {
             true => Ok(()),
             false => Err(taken("table")),
         }
@@ -273,12 +266,8 @@ impl Catalog {
                 return Ok(());
             }
         }
-        if !self.is_remembered(database, name) {
-            return Ok(());
-        }
-        let _lock = self.lock()?;
-        remove(&self.object_file(database, name))?;
-        remove(&self.partitions_file(database, name))
+        self.warehouse.delete(&[object_file(database, name)])?;
+        self.remove(partitions_file(database, name))
     }
 
     /// Replaces a table or view by what `f` makes of it; of several that change one object at once, each sees what the
@@ -297,12 +286,12 @@ impl Catalog {
             *object = f(object.clone())?;
             return Ok(());
         }
-        // A name that is not there makes no folder for the lock.
-        self.require_object(database, name)?;
-        let _lock = self.lock()?;
-        let changed = f(self.require_object(database, name)?)?;
-        write(&self.object_file(database, name), &changed, IfExists::Replace)?;
-        Ok(())
+        let path = object_file(database, name);
+        self.change_file(
+            &path,
+            || self.require_object(database, name).map(drop),
+            |object| f(object),
+        )
     }
 
     /// Replaces a database's definition by what `f` makes of it.
@@ -315,11 +304,15 @@ impl Catalog {
             *database = f(database.clone())?;
             return Ok(());
         }
-        self.require_open_database(name)?;
-        let _lock = self.lock()?;
-        let changed = f(self.require_database(name)?)?;
-        write(&self.database_file(name), &changed, IfExists::Replace)?;
-        Ok(())
+        let before = self.require_open_database(name)?;
+        let path = database_file(name);
+        if name == DEFAULT_DATABASE && self.warehouse.head(&path)?.is_none() {
+            // It was there without a file. When somebody makes one meanwhile, that is changed.
+            if self.write(&path, &f(before)?, IfExists::Error)? {
+                return Ok(());
+            }
+        }
+        self.change_file(&path, || self.require_database(name).map(drop), |database| f(database))
     }
 
     /// The registered partitions of a table; `None` when none was ever registered, so that its folders tell them.
@@ -328,7 +321,7 @@ impl Catalog {
         let session = self.temporary.read();
         match session.objects.contains_key(&key) {
             true => Ok(session.partitions.get(&key).cloned()),
-            false => read(&self.partitions_file(database, name)),
+            false => self.read(&partitions_file(database, name)),
         }
     }
 
@@ -355,31 +348,90 @@ impl Catalog {
         }
         drop(session);
         self.require_object(database, name)?;
-        let _lock = self.lock()?;
-        let path = self.partitions_file(database, name);
-        let before = read(&path)?;
-        let mut partitions = before.clone();
-        f(&mut partitions)?;
-        match partitions {
-            _ if partitions == before => Ok(()),
-            Some(partitions) => write_text(&path, &partition_lines(&partitions)?, IfExists::Replace).map(|_| ()),
-            None => remove(&path),
+        let path = partitions_file(database, name);
+        for _ in 0..TRIES {
+            let version = self.warehouse.read_version(&path)?;
+            let before = version.as_ref().map(|v| self.parse(&path, v.content())).transpose()?;
+            let mut partitions = before.clone();
+            f(&mut partitions)?;
+            let done = match (partitions, version) {
+                (partitions, _) if partitions == before => true,
+                (Some(partitions), None) => self.warehouse.create(&path, partition_lines(&partitions)?)?,
+                (Some(partitions), Some(version)) => {
+                    self.warehouse.replace(&path, partition_lines(&partitions)?, &version)?
+                }
+                (None, _) => self.remove(path.clone()).map(|()| true)?,
+            };
+            if done {
+                return Ok(());
+            }
         }
+        Err(busy(name))
     }
 
-    /// Held while something that exists is changed, so that of two changes none is lost.
-    fn lock(&self) -> Result<std::fs::File> {
-        let folder = self.warehouse.join("_catalog");
-        std::fs::create_dir_all(&folder).map_err(|e| at(&folder, e))?;
-        let path = folder.join("change.lock");
-        let file = std::fs::File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| at(&path, e))?;
-        file.lock().map_err(|e| at(&path, e))?;
-        Ok(file)
+    /// Replaces a file by what `f` makes of its content, unless somebody else replaces it at the same time: then again.
+    /// `missing` gives the error when there is no such file.
+    fn change_file<T: Serialize + DeserializeOwned>(
+        &self,
+        path: &str,
+        missing: impl Fn() -> Result<()>,
+        mut f: impl FnMut(T) -> Result<T>,
+    ) -> Result<()> {
+        for _ in 0..TRIES {
+            let Some(version) = self.warehouse.read_version(path)? else {
+                missing()?;
+                continue;
+            };
+            let changed = f(self.parse(path, version.content())?)?;
+            if self.warehouse.replace(path, text_of(&changed)?, &version)? {
+                return Ok(());
+            }
+        }
+        Err(busy(path))
+    }
+
+    fn parse<T: DeserializeOwned>(&self, path: &str, content: &[u8]) -> Result<T> {
+        let shown = || self.warehouse.shown(path);
+        serde_json::from_slice(content).map_err(|e| Error::bad_file(format!("catalog file {}: {e}", shown())))
+    }
+
+    /// `None` when there is no such file.
+    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let content = self.warehouse.read(path)?;
+        content.map(|content| self.parse(path, &content)).transpose()
+    }
+
+    /// All JSON files of a folder.
+    fn read_all<T: DeserializeOwned>(&self, folder: &str) -> Result<Vec<T>> {
+        let (names, _) = self.warehouse.children(folder)?;
+        let json = names
+            .into_iter()
+            .filter(|name| name.ends_with(".json") && !name.starts_with('.'));
+        let paths: Vec<String> = json.map(|name| format!("{folder}/{name}")).collect();
+        let contents = self.warehouse.read_many(&paths)?;
+        let found = paths
+            .iter()
+            .zip(contents)
+            .filter_map(|(path, content)| Some((path, content?)));
+        found.map(|(path, content)| self.parse(path, &content)).collect()
+    }
+
+    /// False when the file exists and is not to be replaced.
+    fn write<T: Serialize>(&self, path: &str, value: &T, if_exists: IfExists) -> Result<bool> {
+        let text = text_of(value)?;
+        let written = match if_exists {
+            IfExists::Error => self.warehouse.create(path, text),
+            IfExists::Replace => self.warehouse.write(path, text).map(|()| true),
+        };
+        written.map_err(|e| match e.kind() {
+            ErrorKind::Storage => e.with_hint("the catalog is in the warehouse folder; --warehouse names another one"),
+            _ => e,
+        })
+    }
+
+    /// A file that is gone already was removed by somebody else, which is as well.
+    fn remove(&self, path: String) -> Result<()> {
+        self.warehouse.delete(&[path])
     }
 
     /// Whether the object ends with the session.
@@ -394,43 +446,50 @@ impl Catalog {
     pub fn managed_location(&self, database: &str, name: &str) -> Result<String> {
         let folder = match self.require_database(database)?.location {
             Some(location) => location,
-            None => self.warehouse.join(file_name(database)).to_string_lossy().into_owned(),
+            None => self.warehouse.shown(&file_name(database)),
         };
         Ok(format!("{}/{}", folder.trim_end_matches('/'), file_name(name)))
     }
+}
 
-    pub(super) fn pending_folder(&self) -> PathBuf {
-        self.warehouse.join("_catalog/pending")
-    }
+const DATABASES: &str = "_catalog/databases";
+/// What is being done to files and entries together, below the warehouse.
+pub(super) const PENDING: &str = "_catalog/pending";
+/// How often a change is made anew when others change the same at the same time.
+const TRIES: usize = 100;
 
-    fn databases_folder(&self) -> PathBuf {
-        self.warehouse.join("_catalog/databases")
-    }
+fn busy(what: &str) -> Error {
+    Error::conflict(format!("{what} is changed by others all the time")).with_hint("run the statement again")
+}
 
-    fn objects_folder(&self, database: &str) -> PathBuf {
-        self.warehouse.join("_catalog/objects").join(file_name(database))
-    }
+fn objects_folder(database: &str) -> String {
+    format!("_catalog/objects/{}", file_name(database))
+}
 
-    fn database_file(&self, name: &str) -> PathBuf {
-        self.databases_folder().join(file_name(name) + ".json")
-    }
+fn database_file(name: &str) -> String {
+    format!("{DATABASES}/{}.json", file_name(name))
+}
 
-    fn object_file(&self, database: &str, name: &str) -> PathBuf {
-        self.objects_folder(database).join(file_name(name) + ".json")
-    }
+fn object_file(database: &str, name: &str) -> String {
+    format!("{}/{}.json", objects_folder(database), file_name(name))
+}
 
-    fn partitions_file(&self, database: &str, name: &str) -> PathBuf {
-        self.objects_folder(database).join(file_name(name) + ".partitions")
-    }
+fn partitions_file(database: &str, name: &str) -> String {
+    format!("{}/{}.partitions", objects_folder(database), file_name(name))
+}
+
+fn text_of<T: Serialize>(value: &T) -> Result<Bytes> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("catalog file: {e}")))?;
+    Ok((text + "\n").into())
 }
 
 /// A list in JSON with one partition per line.
-fn partition_lines(partitions: &[PartitionDefinition]) -> Result<String> {
+fn partition_lines(partitions: &[PartitionDefinition]) -> Result<Bytes> {
     let lines = partitions.iter().map(serde_json::to_string);
     let lines: Vec<String> = lines
         .collect::<std::result::Result<_, _>>()
         .map_err(|e| Error::internal(format!("catalog file: {e}")))?;
-    Ok(format!("[\n{}\n]", lines.join(",\n")))
+    Ok(format!("[\n{}\n]\n", lines.join(",\n")).into())
 }
 
 /// A name as a file name: anything but letters, digits, `_` and `-` percent-encoded, so that no name leaves its folder.
@@ -441,85 +500,6 @@ fn file_name(name: &str) -> String {
         false => c.to_string().bytes().map(|b| format!("%{b:02X}")).collect(),
     };
     name.chars().map(encode).collect()
-}
-
-/// The JSON files of a folder; none when there is no folder.
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(vec![]),
-        Err(e) => return Err(at(folder, e)),
-    };
-    let mut paths = vec![];
-    for entry in entries {
-        let path = entry.map_err(|e| at(folder, e))?.path();
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if !hidden && path.extension().is_some_and(|e| e == "json") {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
-}
-
-/// `None` when there is no such file.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match std::fs::read(path) {
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Some(value)),
-            Err(e) => Err(Error::bad_file(format!("catalog file {}: {e}", path.display()))),
-        },
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => Err(at(path, e)),
-    }
-}
-
-/// Puts a file in its place by one rename. False when it exists and is not to be replaced.
-fn write<T: Serialize>(path: &Path, value: &T, if_exists: IfExists) -> Result<bool> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("catalog file: {e}")))?;
-    write_text(path, &text, if_exists)
-}
-
-fn write_text(path: &Path, text: &str, if_exists: IfExists) -> Result<bool> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| at(folder, e))?;
-    let temp = || -> std::io::Result<tempfile::NamedTempFile> {
-        let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-        temp.write_all(text.as_bytes())?;
-        temp.write_all(b"\n")?;
-        temp.as_file().sync_all()?;
-        Ok(temp)
-    };
-    let temp = temp().map_err(|e| at(folder, e))?;
-    let placed = match if_exists {
-        IfExists::Error => temp.persist_noclobber(path),
-        IfExists::Replace => temp.persist(path),
-    };
-    match placed {
-        Ok(_) => {}
-        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-        Err(e) => return Err(at(path, e.error)),
-    }
-    let sync = std::fs::File::open(folder).and_then(|f| f.sync_all());
-    sync.map_err(|e| at(folder, e))?;
-    Ok(true)
-}
-
-/// A file that is gone already was removed by somebody else, which is as well.
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(at(path, e)),
-        _ => Ok(()),
-    }
-}
-
-fn at(path: &Path, e: std::io::Error) -> Error {
-    let error = Error::storage(format!("{}: {e}", path.display()));
-    match e.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            error.with_hint("the catalog is in the warehouse folder; --warehouse names another one")
-        }
-        _ => error,
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::catalog::{
 use crate::error::{Error, Result};
 use crate::format::{FormatEntry, Options, find_format, format_of_file};
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
-use crate::storage::{Location, absolute_path, exists, list};
+use crate::storage::{Location, absolute_path, list};
 use std::collections::BTreeMap;
 
 /// Table properties that only describe, or that writing a table looks at: name and what it is about. Others are kept when
@@ -273,17 +273,7 @@ impl Session {
             CatalogObject::Table(table) if !table.external => table,
             _ => return self.catalog().drop(database, name),
         };
-        let temporary = self.catalog().is_temporary(database, name);
-        let journal = (!temporary).then(|| Journal::drop(self.catalog(), table)).transpose()?;
-        self.catalog().drop(database, name)?;
-        let location = Location::parse(&table.location)?;
-        if exists(&location)? {
-            let path = location.local_path()?;
-            std::fs::remove_dir_all(&path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
-            crate::storage::forget_open_files(&table.location);
-        }
-        journal.into_iter().for_each(Journal::done);
-        Ok(())
+        Journal::drop_table(self.catalog(), table)
     }
 }
 

@@ -6,6 +6,7 @@ mod dataframe;
 mod ddl;
 mod describe;
 mod listing;
+mod overwrite;
 mod relations;
 mod result;
 mod show_create;

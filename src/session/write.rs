@@ -2,16 +2,17 @@
 //! they write and publish it when the query has succeeded.
 
 use super::ddl::unique;
+use super::overwrite::Overwrite;
 use super::write_format::{check_write_options, is_ordered, with_compression_of, write_format};
 use super::{Session, StatementResult, WriteOptions};
-use crate::catalog::commit::Staging;
+use crate::catalog::commit::{self, Changes, EVERYTHING, Staging};
 use crate::catalog::{CatalogObject, ColumnDefinition, Journal, TableDefinition};
 use crate::error::{Error, Result};
 use crate::format::{Options, find_format, format_of_file};
 use crate::logical::{Expr, LogicalPlan, PlanBuilder};
 use crate::physical;
 use crate::sql::{self, Copy, CreateTable, Insert};
-use crate::storage::{Location, forget_open_files, list};
+use crate::storage::{Location, exists, list};
 use crate::types::{DataType, Field, ScalarValue, is_castable, is_string, type_name};
 use std::path::Path;
 use std::sync::Arc;
@@ -72,14 +73,13 @@ impl Session {
         if definition.columns.is_empty() {
             return Err(Error::plan("a table needs a column that is no partition key"));
         }
-        let location = Location::parse(&definition.location)?;
-        let folder = location.local_path()?;
+        let location = Location::exact(&definition.location)?;
         require_empty(&location)?;
         if statement.with_no_data {
             self.register(definition, statement)?;
             return Ok(StatementResult::written("CREATE TABLE", 0));
         }
-        let staging = Staging::folder(&folder)?;
+        let staging = Staging::folder(&location)?;
         let target = Target {
             format: definition.format.clone(),
             options: writer_options(&definition),
@@ -88,13 +88,21 @@ impl Session {
             table: true,
         };
         let rows = self.write_rows(named(plan, &definition), &staging, &target)?;
+        let changes = Changes {
+            operation: "CREATE TABLE",
+            alone: true,
+            ..Default::default()
+        };
         if statement.temporary || self.temporary_ddl() {
-            staging.commit(vec![])?;
+            staging.commit(changes)?;
             self.register(definition, statement)?;
         } else {
             let prefix = staging.file_prefix().to_string();
             let journal = Journal::create(self.catalog(), &definition, &prefix)?;
-            staging.commit(vec![])?;
+            if let Err(e) = staging.commit(changes) {
+                journal.failed(&definition, &prefix);
+                return Err(e);
+            }
             journal.add_table(self.catalog(), definition, &prefix)?;
         }
         Ok(StatementResult::written("CREATE TABLE", rows))
@@ -114,13 +122,16 @@ impl Session {
         let plan = self.bind(&statement.query, parameters)?;
         let fixed = self.fixed_partitions(statement, &table)?;
         let plan = insert_columns(plan, &columns, statement, &fixed).map_err(|e| e.with_span(statement.table.span))?;
-        let location = Location::parse(&table.location)?;
-        let folder = location.local_path()?;
-        let replaced = match statement.overwrite {
-            true => self.replaced_files(&location, &table, &fixed)?,
-            false => vec![],
+        let location = Location::exact(&table.location)?;
+        let staging = Staging::folder(&location)?;
+        let overwrite = statement.overwrite.then(|| {
+            let all = self.config().partition_overwrite == "static";
+            Overwrite::of(&table, fixed, all)
+        });
+        let before = match overwrite {
+            Some(_) => commit::files_of(&location)?,
+            None => vec![],
         };
-        let staging = Staging::folder(&folder)?;
         let target = Target {
             format: table.format.clone(),
             options: writer_options(&table),
@@ -129,8 +140,17 @@ impl Session {
             table: true,
         };
         let rows = self.write_rows(plan, &staging, &target)?;
-        staging.commit(replaced)?;
-        forget_open_files(&table.location);
+        let changes = match overwrite {
+            None => Changes {
+                operation: "INSERT",
+                ..Default::default()
+            },
+            Some(overwrite) => {
+                let now = commit::files_of(&location)?;
+                overwrite.changes(&table, &before, now, &staging.files().folders())?
+            }
+        };
+        staging.commit(changes)?;
         Ok(StatementResult::written("INSERT", rows))
     }
 
@@ -161,44 +181,6 @@ impl Session {
             fixed.push((column.name.clone(), value));
         }
         Ok(fixed)
-    }
-
-    /// The files that INSERT OVERWRITE replaces, below the table's folder: all, or those in the partitions given.
-    fn replaced_files(
-        &self,
-        location: &Location,
-        table: &TableDefinition,
-        fixed: &[(String, ScalarValue)],
-    ) -> Result<Vec<String>> {
-        if fixed.len() < table.partitioned_by.len() && !(table.partitioned_by.is_empty() || fixed.is_empty()) {
-            return Err(Error::unsupported(
-                "INSERT OVERWRITE with some fixed and some dynamic partition keys",
-            ));
-        }
-        if fixed.is_empty() && !table.partitioned_by.is_empty() {
-            return Err(Error::unsupported("INSERT OVERWRITE of dynamic partitions")
-                .with_hint("name the partition: PARTITION (key = value, …)"));
-        }
-        if !crate::storage::exists(location)? {
-            return Ok(vec![]);
-        }
-        let base = format!("{}/", location.base().trim_end_matches('/'));
-        let mut replaced = vec![];
-        for file in list(location)? {
-            let keys = crate::catalog::partition_keys(&file.location);
-            let mut inside = true;
-            for (name, value) in fixed {
-                let text = keys.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(name));
-                let text = text.and_then(|(_, text)| text.as_deref());
-                let column = table.partitioned_by.iter().find(|c| c.name == *name);
-                let data_type = column.map_or(Ok(DataType::Utf8View), ColumnDefinition::data_type)?;
-                inside &= crate::catalog::partition_value(&file.location, name, text, &data_type)? == *value;
-            }
-            if inside && let Some(relative) = file.location.strip_prefix(&base) {
-                replaced.push(relative.to_string());
-            }
-        }
-        Ok(replaced)
     }
 
     pub(super) fn copy(&self, statement: &Copy, parameters: &[Expr]) -> Result<StatementResult> {
@@ -253,8 +235,7 @@ impl Session {
             rest = with_compression_of(target, rest)?;
         }
         let plan = partition_columns_last(plan, &keys)?;
-        let location = Location::parse(target)?;
-        let path = location.local_path()?;
+        let location = Location::exact(target)?;
         let writer = Target {
             format: format.name().to_string(),
             options: rest,
@@ -262,27 +243,20 @@ impl Session {
             single_file,
             table: false,
         };
-        if single_file && !path.is_dir() {
-            let staging = Staging::file(&path)?;
+        if single_file && !(location.is_local() && location.local_path()?.is_dir()) {
+            let staging = Staging::file(&location)?;
             let rows = self.write_rows(plan, &staging, &writer)?;
-            staging.commit(vec![])?;
-            forget_open_files(location.base());
+            staging.commit(Changes::default())?;
             return Ok(rows);
         }
-        let mut replaced = vec![];
-        if overwrite && path.is_dir() {
-            let base = format!("{}/", location.base().trim_end_matches('/'));
-            let files = list(&location)?;
-            replaced.extend(
-                files
-                    .iter()
-                    .filter_map(|f| f.location.strip_prefix(&base))
-                    .map(str::to_string),
-            );
-        } else if !append {
+        if !overwrite && !append {
             require_empty(&location)?;
         }
-        let staging = Staging::folder(&path)?;
+        let staging = Staging::folder(&location)?;
+        let replaced = match overwrite {
+            true => commit::files_of(&location)?,
+            false => vec![],
+        };
         let rows = self.write_rows(
             plan,
             &staging,
@@ -291,8 +265,12 @@ impl Session {
                 ..writer
             },
         )?;
-        staging.commit(replaced)?;
-        forget_open_files(location.base());
+        staging.commit(Changes {
+            operation: "COPY",
+            scope: if overwrite { vec![EVERYTHING.into()] } else { vec![] },
+            replaced,
+            alone: !overwrite && !append,
+        })?;
         Ok(rows)
     }
 
@@ -306,7 +284,7 @@ impl Session {
         let prefix = staging.file_prefix().to_string();
         let (sink, result) = physical::write_sink(
             physical::WriteTarget {
-                directory: staging.data_folder(),
+                files: staging.files().clone(),
                 single_file: target.single_file.then(|| format!("{prefix}.{}", format.extension())),
                 file_prefix: prefix,
                 format,
@@ -324,21 +302,18 @@ impl Session {
 /// # Errors
 /// When there are files at the location.
 fn require_empty(location: &Location) -> Result<()> {
-    let path = location.local_path()?;
-    if path.is_file() {
-        return Err(Error::plan(format!(
-            "{} is a file, not an empty folder",
-            path.display()
-        )));
-    }
-    if !path.exists() {
+    let shown = location.base();
+    if !exists(location)? {
         return Ok(());
     }
-    match list(location)?.first() {
+    let files = commit::list_consistently(location, || list(location), |file| file)?;
+    match files.first() {
         None => Ok(()),
+        Some(file) if *file.location == *location.base() => {
+            Err(Error::plan(format!("{shown} is a file, not an empty folder")))
+        }
         Some(file) => Err(Error::plan(format!(
-            "the folder {} is not empty: it has {}",
-            path.display(),
+            "the folder {shown} is not empty: it has {}",
             file_name(&file.location)
         ))
         .with_hint("choose another folder, or remove the files")),

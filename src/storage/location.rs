@@ -202,6 +202,11 @@ impl Location {
         self.scheme == Scheme::Local
     }
 
+    /// Whether there can be anything but reading.
+    pub fn is_writable(&self) -> bool {
+        self.scheme != Scheme::Http
+    }
+
     /// Whether the location has wildcards.
     pub fn is_pattern(&self) -> bool {
         !self.pattern.is_empty()

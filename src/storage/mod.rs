@@ -4,17 +4,21 @@
 //! their bytes, [`open_text`] streams a compressed or plain text file.
 
 mod clients;
+mod folder;
 mod folders;
 mod list;
 mod location;
 mod read;
+mod staged;
 mod store;
 mod text;
 
+pub use folder::{Folder, Object, Version};
 pub use folders::{list_each, walk_folders};
 pub use list::{exists, list};
 pub use location::{Location, absolute_path};
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
+pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
 pub use store::register_store;
 pub use text::{Compression, open_text};
 

@@ -108,8 +108,14 @@ pub(super) fn registered(url: &str) -> Option<Arc<Store>> {
 
 /// The store of the local disk.
 pub(super) fn local() -> Arc<Store> {
-    static LOCAL: LazyLock<Arc<Store>> =
-        LazyLock::new(|| Store::new("", Scheme::Local, Arc::new(LocalFileSystem::new()), None));
+    static LOCAL: LazyLock<Arc<Store>> = LazyLock::new(|| {
+        Store::new(
+            "",
+            Scheme::Local,
+            Arc::new(LocalFileSystem::new().with_fsync(true)),
+            None,
+        )
+    });
     LOCAL.clone()
 }
 
@@ -155,6 +161,13 @@ pub(super) fn runtime() -> Result<&'static tokio::runtime::Runtime> {
     runtime
         .as_ref()
         .map_err(|e| Error::storage(format!("cannot start the threads for reading: {e}")))
+}
+
+/// Runs a future beside the workers.
+pub(super) fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<tokio::task::JoinHandle<T>> {
+    Ok(runtime()?.spawn(future))
 }
 
 /// Runs a store's future to its end. Must not be called from a thread of the runtime itself, which only this room has.

@@ -11,6 +11,7 @@
 //! fixed bytes, lists and maps in three levels, page index, statistics per page.
 
 use crate::error::{Error, Result};
+use crate::storage::FileWriter;
 use crate::types::{DataType, logical_type, type_name};
 use crate::vector::hash::{hash_bytes, hash_word};
 use crate::vector::{Batch, Column};
@@ -22,9 +23,6 @@ use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Rows that are looked at to decide whether a dictionary pays.
@@ -78,48 +76,20 @@ fn check_type(column: &str, t: &DataType) -> Result<()> {
     }
 }
 
-/// A file that counts its bytes and tells its name when writing fails.
-#[derive(Debug)]
-struct NamedFile {
-    file: File,
-    path: PathBuf,
-    written: u64,
-}
-
-impl Write for NamedFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes).map_err(|e| {
-            let text = format!(
-                "{}: writing {} bytes after {}: {e}",
-                self.path.display(),
-                bytes.len(),
-                self.written
-            );
-            std::io::Error::new(e.kind(), text)
-        })?;
-        self.written += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
-}
-
 /// The error of a failed write: files are written, so what fails is the disk and not the format.
-fn write_error(path: &Path, e: parquet::errors::ParquetError) -> Error {
+fn write_error(path: &str, e: parquet::errors::ParquetError) -> Error {
     match &e {
         parquet::errors::ParquetError::External(inner) if inner.is::<std::io::Error>() => {
             Error::storage(inner.to_string())
         }
-        other => Error::storage(format!("{}: {other}", path.display())),
+        other => Error::storage(format!("{path}: {other}")),
     }
 }
 
 /// A file being written.
 pub struct ParquetFile {
-    writer: SerializedFileWriter<NamedFile>,
-    path: PathBuf,
+    writer: SerializedFileWriter<FileWriter>,
+    path: String,
     encoders: Arc<EncoderFactory>,
 }
 
@@ -132,32 +102,23 @@ pub struct EncoderFactory {
 impl ParquetFile {
     /// Creates the file. `sample` are some of its rows: columns in which they hardly repeat get no dictionary.
     pub fn create(
-        path: &Path,
+        file: FileWriter,
         schema: &SchemaRef,
         options: &ParquetWriteOptions,
         sample: Option<&Batch>,
     ) -> Result<Self> {
         check_schema(schema)?;
-        let file = File::create_new(path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
+        let path = file.location().to_string();
         let converted = ArrowSchemaConverter::new().with_coerce_types(true).convert(schema)?;
         let properties = properties(schema, options, sample)?;
-        let named = NamedFile {
-            file,
-            path: path.to_path_buf(),
-            written: 0,
-        };
-        let writer = SerializedFileWriter::new(named, converted.root_schema_ptr(), Arc::new(properties))
-            .map_err(|e| write_error(path, e))?;
+        let writer = SerializedFileWriter::new(file, converted.root_schema_ptr(), Arc::new(properties))
+            .map_err(|e| write_error(&path, e))?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, schema.clone());
         let encoders = Arc::new(EncoderFactory {
             schema: schema.clone(),
             factory,
         });
-        Ok(Self {
-            writer,
-            path: path.to_path_buf(),
-            encoders,
-        })
+        Ok(Self { writer, path, encoders })
     }
 
     pub fn encoders(&self) -> Arc<EncoderFactory> {
@@ -176,16 +137,10 @@ impl ParquetFile {
         self.writer.flush().map_err(|e| Error::storage(e.to_string()))
     }
 
-    /// Writes the footer and waits until everything is on disk. Gives the file's size in bytes.
+    /// Writes the footer and waits until everything is safe. Gives the file's size in bytes.
     pub fn finish(mut self) -> Result<u64> {
-        let path = &self.path;
-        self.writer.finish().map_err(|e| write_error(path, e))?;
-        let named = self.writer.inner();
-        named
-            .file
-            .sync_all()
-            .map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
-        Ok(named.written)
+        self.writer.finish().map_err(|e| write_error(&self.path, e))?;
+        self.writer.inner_mut().finish()
     }
 }
 

@@ -5,11 +5,10 @@ use crate::error::{Error, Result};
 use crate::format::csv::{CsvWriteOptions, write_csv, write_csv_header};
 use crate::format::json::write_json;
 use crate::format::parquet::{EncodedRowGroup, EncoderFactory, ParquetFile, ParquetWriteOptions, RowGroupEncoder};
+use crate::storage::FileWriter;
 use crate::vector::Batch;
 use arrow::datatypes::SchemaRef;
-use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A format with its options.
@@ -48,14 +47,15 @@ impl WriteFormat {
 /// A file that is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFile {
-    pub path: PathBuf,
+    /// Its location once it is visible.
+    pub path: String,
     pub rows: u64,
     pub bytes: u64,
 }
 
 /// An open file.
 pub struct OutputFile {
-    path: PathBuf,
+    path: String,
     schema: SchemaRef,
     rows: u64,
     kind: Kind,
@@ -63,7 +63,7 @@ pub struct OutputFile {
 
 enum Kind {
     Parquet(Box<ParquetFile>),
-    Text { file: File, bytes: u64 },
+    Text(FileWriter),
 }
 
 /// Rows turned into bytes, in memory.
@@ -90,18 +90,14 @@ pub enum Chunk {
 
 impl OutputFile {
     /// Creates the file for columns of `schema`. `sample` are some of its rows.
-    pub fn create(path: PathBuf, target: &WriteTarget, schema: &SchemaRef, sample: Option<&Batch>) -> Result<Self> {
+    pub fn create(path: &str, target: &WriteTarget, schema: &SchemaRef, sample: Option<&Batch>) -> Result<Self> {
+        let writer = target.files.create(path)?;
+        let path = writer.location().to_string();
         let kind = match &target.format {
             WriteFormat::Parquet(options) => {
-                Kind::Parquet(Box::new(ParquetFile::create(&path, schema, options, sample)?))
+                Kind::Parquet(Box::new(ParquetFile::create(writer, schema, options, sample)?))
             }
-            _ => {
-                let file = File::create_new(&path);
-                Kind::Text {
-                    file: file.map_err(|e| Error::storage(format!("{}: {e}", path.display())))?,
-                    bytes: 0,
-                }
-            }
+            _ => Kind::Text(writer),
         };
         let mut file = Self {
             path,
@@ -120,7 +116,7 @@ impl OutputFile {
     pub fn encoders(&self) -> Encoders {
         match &self.kind {
             Kind::Parquet(file) => Encoders::Parquet(file.encoders()),
-            Kind::Text { .. } => Encoders::Text(self.schema.fields().iter().map(|f| f.name().clone()).collect()),
+            Kind::Text(_) => Encoders::Text(self.schema.fields().iter().map(|f| f.name().clone()).collect()),
         }
     }
 
@@ -135,28 +131,19 @@ impl OutputFile {
                 self.rows += group.rows;
                 file.append(group)
             }
-            (Kind::Text { file, bytes }, Chunk::Text(text, rows)) => {
+            (Kind::Text(file), Chunk::Text(text, rows)) => {
                 self.rows += rows;
-                file.write_all(&text).map_err(|e| {
-                    let (path, length) = (self.path.display(), text.len());
-                    Error::storage(format!("{path}: writing {length} bytes after {bytes}: {e}"))
-                })?;
-                *bytes += text.len() as u64;
-                Ok(())
+                file.write_all(&text).map_err(|e| Error::storage(e.to_string()))
             }
             _ => Err(Error::internal("a chunk of another format than its file's")),
         }
     }
 
-    /// Ends the file and waits until it is on disk.
+    /// Ends the file and waits until it is safe.
     pub fn finish(self, _target: &WriteTarget) -> Result<WrittenFile> {
         let bytes = match self.kind {
             Kind::Parquet(file) => file.finish()?,
-            Kind::Text { file, bytes } => {
-                file.sync_all()
-                    .map_err(|e| Error::storage(format!("{}: {e}", self.path.display())))?;
-                bytes
-            }
+            Kind::Text(mut file) => file.finish()?,
         };
         Ok(WrittenFile {
             path: self.path,

@@ -7,7 +7,7 @@
 //! partitioned      every worker ─▶ a buffer for each value of the partition columns ─▶ files in key=value folders
 //! ```
 //!
-//! Files are written into a folder that nobody looks at; whoever calls makes them visible (`catalog::commit`).
+//! Nobody sees the files; whoever calls makes them visible (`catalog::commit`).
 
 mod file;
 mod partitioned;
@@ -19,12 +19,12 @@ use super::pipeline::{Flow, LocalSink, Sink};
 use crate::error::Result;
 use crate::format::parquet;
 use crate::runtime::{QueryContext, Reservation};
+use crate::storage::StagedFiles;
 use crate::vector::Batch;
 use arrow::datatypes::SchemaRef;
 use file::{Encoder, OutputFile};
 use parking_lot::Mutex;
 use shared::SharedFile;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,8 +34,8 @@ const MAX_ENCODED: usize = 128 << 20;
 /// Where and how rows are written.
 #[derive(Debug, Clone)]
 pub struct WriteTarget {
-    /// An existing folder.
-    pub directory: PathBuf,
+    /// Where files go, and wait to be made visible by whoever calls.
+    pub files: Arc<StagedFiles>,
     /// What file names start with.
     pub file_prefix: String,
     /// The name of the only file, also when there are no rows; `None` for as many files as it takes.
@@ -109,16 +109,19 @@ struct Output {
 
 impl Output {
     /// The path of one more file in `folder` below the target.
-    fn new_path(&self, folder: &str) -> PathBuf {
-        let directory = self.target.directory.join(folder);
+    fn new_path(&self, folder: &str) -> String {
+        let within = |name: String| match folder {
+            "" => name,
+            _ => format!("{folder}/{name}"),
+        };
         if let Some(name) = &self.target.single_file {
-            return directory.join(name);
+            return within(name.clone());
         }
         let number = self.next_file.fetch_add(1, Ordering::Relaxed);
         let extension = self.target.format.extension();
         let prefix = &self.target.file_prefix;
         let separator = if prefix.is_empty() { "" } else { "-" };
-        directory.join(format!("{prefix}{separator}{number:05}.{extension}"))
+        within(format!("{prefix}{separator}{number:05}.{extension}"))
     }
 
     fn done(&self, file: OutputFile) -> Result<()> {
@@ -188,7 +191,7 @@ impl LocalSink for LocalWrite {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(OutputFile::create(
-                self.output.new_path(""),
+                &self.output.new_path(""),
                 target,
                 &target.schema,
                 Some(&batch),

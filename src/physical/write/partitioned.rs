@@ -302,8 +302,6 @@ impl LocalPartitioned {
             folders.push(partition_folder(name, value));
         }
         let folder = folders.join("/");
-        let path = target.directory.join(&folder);
-        std::fs::create_dir_all(&path).map_err(|e| Error::storage(format!("{}: {e}", path.display())))?;
         self.buffers.push(Buffer {
             folder,
             block: None,
@@ -392,7 +390,7 @@ impl LocalPartitioned {
         let batch = block.into_batch(&self.layout, self.layout.width())?;
         if buffer.file.is_none() {
             let path = self.output.new_path(&buffer.folder);
-            buffer.file = Some(OutputFile::create(path, target, &self.schema, Some(&batch))?);
+            buffer.file = Some(OutputFile::create(&path, target, &self.schema, Some(&batch))?);
             self.open_files += 1;
         }
         let encoder = match (&mut buffer.encoder, &buffer.file) {

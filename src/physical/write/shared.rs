@@ -54,7 +54,7 @@ impl SharedFile {
         Ok(match &mut state.file {
             Some(file) => file,
             none => none.insert(OutputFile::create(
-                self.output.new_path(""),
+                &self.output.new_path(""),
                 target,
                 &target.schema,
                 sample,

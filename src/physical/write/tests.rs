@@ -11,6 +11,7 @@ use crate::physical::run_pipelines;
 use crate::physical::scan::MemoryScan;
 use crate::physical::sort::sort;
 use crate::runtime::MemoryArbiter;
+use crate::storage::{Folder, StagedFiles};
 use crate::types::{DataType, array_of, logical_type, map_of, row_of, timestamp_tz};
 use crate::vector::Column;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -41,7 +42,7 @@ fn target(folder: &tempfile::TempDir, format: WriteFormat, batch: &Batch) -> Wri
     let fields = batch.physical_columns().iter().enumerate();
     let fields = fields.map(|(i, c)| Field::new(format!("c{i}"), logical_type(c.data_type()).clone(), true));
     WriteTarget {
-        directory: folder.path().to_path_buf(),
+        files: StagedFiles::new(root(folder.path()), ".staged".into(), None),
         file_prefix: "part".into(),
         single_file: None,
         format,
@@ -51,7 +52,12 @@ fn target(folder: &tempfile::TempDir, format: WriteFormat, batch: &Batch) -> Wri
     }
 }
 
+fn root(path: &std::path::Path) -> Folder {
+    Folder::parse(path.to_str().unwrap()).unwrap()
+}
+
 fn write(source: Arc<dyn Source>, target: WriteTarget, context: &QueryContext) -> Result<Vec<WrittenFile>> {
+    let staged = target.files.clone();
     let (sink, result) = write_sink(target, context)?;
     let pipeline = Pipeline {
         name: "test".into(),
@@ -62,6 +68,7 @@ fn write(source: Arc<dyn Source>, target: WriteTarget, context: &QueryContext) -
     };
     run_pipelines(vec![pipeline], context)?;
     assert_eq!(result.files().iter().map(|f| f.rows).sum::<u64>(), result.rows());
+    staged.publish()?;
     for file in result.files() {
         assert_eq!(std::fs::metadata(&file.path).unwrap().len(), file.bytes);
     }
@@ -315,12 +322,7 @@ fn compressed_text_in_pieces_is_one_file() {
             }
         });
         assert!(text.lines().skip(1).eq(lines));
-        assert!(
-            files[0]
-                .path
-                .to_string_lossy()
-                .ends_with(&target_extension(compression))
-        );
+        assert!(files[0].path.ends_with(&target_extension(compression)));
     }
 }
 
@@ -355,13 +357,8 @@ fn partitions_are_folders() {
         let folders: std::collections::BTreeSet<String> = files
             .iter()
             .map(|f| {
-                f.path
-                    .parent()
-                    .unwrap()
-                    .strip_prefix(&folder)
-                    .unwrap()
-                    .display()
-                    .to_string()
+                let path = std::path::Path::new(&f.path).parent().unwrap();
+                path.strip_prefix(&folder).unwrap().display().to_string()
             })
             .collect();
         assert_eq!(folders.len(), 406);
@@ -379,7 +376,7 @@ fn partitions_are_folders() {
             let n = numbers[0] % 203;
             assert!(numbers.iter().all(|i| i % 203 == n));
             if n > 1 {
-                assert!(file.path.display().to_string().contains(&format!("c0=k{n}/")));
+                assert!(file.path.contains(&format!("c0=k{n}/")));
             }
             seen.extend(numbers);
         }
@@ -392,19 +389,18 @@ fn partitions_are_folders() {
 fn a_write_that_fails_names_the_path() {
     let folder = tempfile::tempdir().unwrap();
     let batch = numbered(0, 10);
+    std::fs::write(folder.path().join("file"), "").unwrap();
     let mut missing = target(&folder, parquet_format(10, "snappy"), &batch);
-    missing.directory = folder.path().join("not/there");
-    let error = write(
-        Arc::new(MemoryScan::new(vec![batch.clone()])),
-        missing,
-        &context(|_| ()),
-    )
-    .unwrap_err();
+    missing.files = StagedFiles::new(root(&folder.path().join("file/there")), ".staged".into(), None);
+    let source = Arc::new(MemoryScan::new(vec![batch.clone()]));
+    let error = write(source, missing, &context(|_| ())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
-    assert!(error.message().contains("not/there"), "{error}");
+    assert!(error.message().contains("file/there"), "{error}");
     // A device that is always full.
     let mut full = target(&folder, parquet_format(10, "snappy"), &batch);
-    std::os::unix::fs::symlink("/dev/full", folder.path().join("part-00000.parquet")).unwrap();
+    let place = folder.path().join(".staged/data");
+    std::fs::create_dir_all(&place).unwrap();
+    std::os::unix::fs::symlink("/dev/full", place.join("part-00000.parquet")).unwrap();
     full.file_prefix = "part".into();
     let error = write(Arc::new(MemoryScan::new(vec![batch])), full, &context(|_| ())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
