@@ -31,6 +31,56 @@ pub struct Config {
     pub partition_overwrite: String,
     /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
     pub compression: String,
+    /// How object stores are reached.
+    pub stores: StoreSettings,
+}
+
+/// How object stores are reached. A process has one of these: the one that a session set last.
+///
+/// Keys and tokens are no settings, so that they are neither shown nor kept in histories: they come from the environment
+/// and from the files of each cloud's own tools.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreSettings {
+    /// Where S3 is, when it is not Amazon's.
+    pub s3_endpoint: Option<String>,
+    /// `None`: found by asking for the bucket's.
+    pub s3_region: Option<String>,
+    /// A profile of `~/.aws/config` or `~/.aws/credentials`.
+    pub s3_profile: Option<String>,
+    pub s3_anonymous: bool,
+    pub s3_requester_pays: bool,
+    pub gcs_endpoint: Option<String>,
+    /// The file of a service account.
+    pub gcs_service_account: Option<String>,
+    pub gcs_anonymous: bool,
+    pub azure_account: Option<String>,
+    pub azure_anonymous: bool,
+    /// Whether requests and credentials may go over HTTP without TLS.
+    pub allow_http: bool,
+    /// Whether `http(s)://` locations may be on this machine or in its network.
+    pub allow_private_hosts: bool,
+    /// How often a request is repeated that failed by no fault of its own.
+    pub request_retries: usize,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            s3_endpoint: None,
+            s3_region: None,
+            s3_profile: None,
+            s3_anonymous: false,
+            s3_requester_pays: false,
+            gcs_endpoint: None,
+            gcs_service_account: None,
+            gcs_anonymous: false,
+            azure_account: None,
+            azure_anonymous: false,
+            allow_http: false,
+            allow_private_hosts: false,
+            request_retries: 8,
+        }
+    }
 }
 
 impl Default for Config {
@@ -50,6 +100,7 @@ impl Default for Config {
             partition_overwrite: "dynamic".into(),
             row_group_rows: 1 << 20,
             compression: "snappy".into(),
+            stores: StoreSettings::default(),
         }
     }
 }
@@ -190,6 +241,84 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "s3_endpoint",
+        doc: "URL of an S3 service that is not Amazon's; empty means AWS_ENDPOINT_URL, or Amazon",
+        get: |c| c.stores.s3_endpoint.clone().unwrap_or_default(),
+        set: |c, v| endpoint(v).map(|u| c.stores.s3_endpoint = u),
+    },
+    Setting {
+        name: "s3_region",
+        doc: "region of S3 buckets; empty means that it is found",
+        get: |c| c.stores.s3_region.clone().unwrap_or_default(),
+        set: |c, v| Ok(c.stores.s3_region = text(v)),
+    },
+    Setting {
+        name: "s3_profile",
+        doc: "profile of ~/.aws/config to use for S3; empty means AWS_PROFILE, or default",
+        get: |c| c.stores.s3_profile.clone().unwrap_or_default(),
+        set: |c, v| Ok(c.stores.s3_profile = text(v)),
+    },
+    Setting {
+        name: "s3_anonymous",
+        doc: "do not sign requests to S3: for public buckets",
+        get: |c| c.stores.s3_anonymous.to_string(),
+        set: |c, v| boolean(v).map(|b| c.stores.s3_anonymous = b),
+    },
+    Setting {
+        name: "s3_requester_pays",
+        doc: "pay for requests to buckets whose owner asks for it",
+        get: |c| c.stores.s3_requester_pays.to_string(),
+        set: |c, v| boolean(v).map(|b| c.stores.s3_requester_pays = b),
+    },
+    Setting {
+        name: "gcs_endpoint",
+        doc: "URL of a service that speaks like Google Cloud Storage; empty means Google",
+        get: |c| c.stores.gcs_endpoint.clone().unwrap_or_default(),
+        set: |c, v| endpoint(v).map(|u| c.stores.gcs_endpoint = u),
+    },
+    Setting {
+        name: "gcs_service_account",
+        doc: "file of a Google service account; empty means application default credentials",
+        get: |c| c.stores.gcs_service_account.clone().unwrap_or_default(),
+        set: |c, v| Ok(c.stores.gcs_service_account = text(v)),
+    },
+    Setting {
+        name: "gcs_anonymous",
+        doc: "do not sign requests to Google Cloud Storage: for public buckets",
+        get: |c| c.stores.gcs_anonymous.to_string(),
+        set: |c, v| boolean(v).map(|b| c.stores.gcs_anonymous = b),
+    },
+    Setting {
+        name: "azure_account",
+        doc: "Azure storage account of az:// locations; empty means AZURE_STORAGE_ACCOUNT_NAME",
+        get: |c| c.stores.azure_account.clone().unwrap_or_default(),
+        set: |c, v| Ok(c.stores.azure_account = text(v)),
+    },
+    Setting {
+        name: "azure_anonymous",
+        doc: "do not sign requests to Azure: for public containers",
+        get: |c| c.stores.azure_anonymous.to_string(),
+        set: |c, v| boolean(v).map(|b| c.stores.azure_anonymous = b),
+    },
+    Setting {
+        name: "allow_http",
+        doc: "allow stores to be reached over HTTP without TLS",
+        get: |c| c.stores.allow_http.to_string(),
+        set: |c, v| boolean(v).map(|b| c.stores.allow_http = b),
+    },
+    Setting {
+        name: "allow_private_hosts",
+        doc: "allow http:// and https:// locations on this machine and in its network",
+        get: |c| c.stores.allow_private_hosts.to_string(),
+        set: |c, v| boolean(v).map(|b| c.stores.allow_private_hosts = b),
+    },
+    Setting {
+        name: "request_retries",
+        doc: "how often a request to a store is repeated that failed by no fault of its own",
+        get: |c| c.stores.request_retries.to_string(),
+        set: |c, v| number(v, 0, 1000).map(|n| c.stores.request_retries = n),
+    },
+    Setting {
         name: "debug_hash",
         doc: "for tests: the hash of every key, or -1",
         get: |c| c.debug_hash.to_string(),
@@ -241,6 +370,26 @@ fn number(text: &str, min: usize, max: usize) -> Result<usize> {
             "expected a number from {min} to {max}, found \"{text}\""
         ))),
     }
+}
+
+/// A text, of which the empty one means that nothing is set.
+fn text(text: &str) -> Option<String> {
+    Some(text.to_string()).filter(|t| !t.is_empty())
+}
+
+/// The URL of a service, without the slash at its end.
+fn endpoint(value: &str) -> Result<Option<String>> {
+    let Some(value) = text(value.trim_end_matches('/')) else {
+        return Ok(None);
+    };
+    let url = url::Url::parse(&value)
+        .ok()
+        .filter(|u| ["http", "https"].contains(&u.scheme()));
+    let url = url.ok_or_else(|| Error::plan("expected a URL such as https://storage.example.com"))?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(Error::plan("expected a URL without user, password and parameters"));
+    }
+    Ok(Some(value))
 }
 
 fn boolean(text: &str) -> Result<bool> {

@@ -71,6 +71,7 @@ impl Session {
     /// # Errors
     /// When `warehouse` is no local folder.
     pub fn new(config: Config, warehouse: &str) -> Result<Self> {
+        crate::storage::configure(&config.stores);
         let state = State {
             memory: MemoryArbiter::new(config.operator_memory()),
             config: Arc::new(config),
@@ -310,6 +311,7 @@ impl State {
         if config.memory_limit != self.config.memory_limit {
             self.memory = MemoryArbiter::new(config.operator_memory());
         }
+        crate::storage::configure(&config.stores);
         self.config = Arc::new(config);
     }
 }

@@ -1,6 +1,7 @@
 //! Which files a location stands for.
 
 use super::ObjectFile;
+pub(super) use super::errors::store_error;
 use super::location::{Location, Scheme};
 use super::store::wait;
 use crate::error::{Error, Result, nearest};
@@ -228,8 +229,11 @@ async fn missing(location: &Location) -> Error {
     let mut wanted = location.base_path.clone();
     // From the deepest folder up: in a bucket the folders near the root may hold very many names.
     while let (Some(folder), Some(name)) = (wanted.parent(), wanted.filename()) {
-        let Ok(listing) = children(location, &folder).await else {
-            return error;
+        let listing = match children(location, &folder).await {
+            Ok(listing) => listing,
+            Err(_) if location.scheme == Scheme::Local => return error,
+            // The store may say more: that there is no such bucket, that we may not look.
+            Err(e) => return if e.hint().is_some() { e } else { error },
         };
         let mut names: Vec<&str> = listing.common_prefixes.iter().filter_map(|p| p.filename()).collect();
         names.extend(listing.objects.iter().filter_map(|o| o.location.filename()));
@@ -249,24 +253,6 @@ async fn missing(location: &Location) -> Error {
         wanted = folder;
     }
     error
-}
-
-pub(super) fn store_error(name: &str, e: object_store::Error) -> Error {
-    use object_store::Error as E;
-    let text = match &e {
-        E::NotFound { .. } => "there is no such file".to_string(),
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => "permission denied".to_string(),
-        E::Precondition { .. } => "the file changed while it was read".to_string(),
-        // The innermost cause says what the operating system said.
-        other => {
-            let mut cause: &dyn std::error::Error = other;
-            while let Some(inner) = cause.source() {
-                cause = inner;
-            }
-            cause.to_string()
-        }
-    };
-    Error::storage(format!("{name}: {text}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! their bytes, [`open_text`] streams a compressed or plain text file.
 
 mod clients;
+mod credentials;
+mod errors;
 mod folder;
 mod folders;
 mod list;
@@ -19,7 +21,7 @@ pub use list::{exists, list};
 pub use location::{Location, absolute_path};
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
 pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
-pub use store::register_store;
+pub use store::{configure, register_store};
 pub use text::{Compression, open_text};
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use super::clients;
 use super::location::Scheme;
+use crate::config::StoreSettings;
 use crate::error::{Error, Result};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -20,6 +21,25 @@ pub(crate) struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     /// For uploads in parts that become visible when they are completed; a local disk has none.
     pub(crate) uploads: Option<Arc<dyn MultipartStore>>,
+    /// Who we are there, for stores that ask.
+    pub(super) account: Option<Account>,
+}
+
+/// Where a store is reached and as whom.
+pub(super) struct Account {
+    /// `https://s3.eu-west-1.amazonaws.com`
+    pub endpoint: String,
+    pub region: Option<String>,
+    /// Where the credentials come from, in words.
+    pub from: String,
+    /// What gives the credentials, when it can tell about them without giving them away.
+    pub credentials: Option<Arc<dyn Describe>>,
+}
+
+/// Credentials that tell about themselves.
+pub(super) trait Describe: Send + Sync {
+    /// The shortened key, and when it ends.
+    fn describe(&self) -> futures::future::BoxFuture<'_, Result<(String, Option<String>)>>;
 }
 
 impl std::fmt::Debug for Store {
@@ -42,7 +62,16 @@ impl Store {
             scheme,
             objects,
             uploads,
+            account: None,
         })
+    }
+
+    /// The same with what a client knows about who it is.
+    pub(super) fn with_account(mut self: Arc<Self>, account: Account) -> Arc<Self> {
+        if let Some(store) = Arc::get_mut(&mut self) {
+            store.account = Some(account);
+        }
+        self
     }
 
     /// The canonical spelling of the location of a path in this store.
@@ -75,6 +104,23 @@ impl Store {
 static STORES: LazyLock<RwLock<HashMap<String, Arc<Store>>>> = LazyLock::new(Default::default);
 /// The same, put there by a caller.
 static REGISTERED: LazyLock<RwLock<HashMap<String, Arc<Store>>>> = LazyLock::new(Default::default);
+
+static SETTINGS: LazyLock<RwLock<StoreSettings>> = LazyLock::new(Default::default);
+
+/// Sets how stores are reached from now on, in the whole process. Stores in use are made anew when something changed.
+pub fn configure(settings: &StoreSettings) {
+    if *SETTINGS.read() == *settings {
+        return;
+    }
+    let mut current = SETTINGS.write();
+    *current = settings.clone();
+    STORES.write().retain(|_, store| store.scheme == Scheme::Memory);
+}
+
+/// How stores are reached.
+pub(super) fn settings() -> StoreSettings {
+    SETTINGS.read().clone()
+}
 
 /// Puts a store of the caller's own behind all locations that start with `prefix`: a scheme and what stands before the
 /// next slash, such as `s3://bucket` or `mine://x`. A store that was registered for it before is replaced.
@@ -139,10 +185,10 @@ fn make(scheme: Scheme, url: &str, name: &str) -> Result<Arc<Store>> {
             let memory = Arc::new(InMemory::new());
             Ok(Store::new(url, scheme, memory.clone(), Some(memory)))
         }
-        Scheme::S3 => clients::s3(url, name),
-        Scheme::Gcs => clients::gcs(url, name),
-        Scheme::Azure => clients::azure(url, name),
-        Scheme::Http => clients::http(url),
+        Scheme::S3 => clients::s3(url, name, &settings()),
+        Scheme::Gcs => clients::gcs(url, name, &settings()),
+        Scheme::Azure => clients::azure(url, name, &settings()),
+        Scheme::Http => clients::http(url, &settings()),
         Scheme::Registered => Err(Error::storage("no store is registered for it")),
     }
 }

@@ -1,6 +1,7 @@
 //! What SQL tests cannot say.
 
 mod cli;
+mod credentials;
 mod dataframe;
 mod faults;
 mod functions;

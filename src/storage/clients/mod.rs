@@ -6,6 +6,7 @@ mod azure;
 mod gcs;
 #[cfg(feature = "http")]
 mod http;
+mod left_out;
 #[cfg(feature = "s3")]
 mod s3;
 
@@ -15,32 +16,32 @@ pub(super) use azure::azure;
 pub(super) use gcs::gcs;
 #[cfg(feature = "http")]
 pub(super) use http::http;
+#[allow(unused_imports, reason = "empty when all kinds of stores are built in")]
+pub(super) use left_out::*;
 #[cfg(feature = "s3")]
 pub(super) use s3::s3;
 
-use crate::error::Error;
+use crate::config::StoreSettings;
+use crate::error::{Error, Result};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use std::sync::Once;
 use std::time::Duration;
 
 /// Until a connection stands.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Without a byte from the server. A whole request has no limit, because large ones over slow lines take long.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections are kept for the next request that long.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Repetitions of a request that failed by no fault of its own: 5xx, 429, a lost connection.
-const RETRIES: usize = 8;
+/// Between repetitions of a request that failed by no fault of its own: 5xx, 429, a lost connection.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// From the first attempt to the last.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What all clients have in common. To be called before the first client is made.
+/// What all clients have in common. Makes the process ready for TLS.
 pub(super) fn options(allow_http: bool) -> ClientOptions {
-    static TLS: Once = Once::new();
-    // An error says that the process has a provider already, which is as good.
-    TLS.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    install_tls();
     ClientOptions::new()
         .with_allow_http(allow_http)
         .with_timeout_disabled()
@@ -49,71 +50,90 @@ pub(super) fn options(allow_http: bool) -> ClientOptions {
         .with_pool_idle_timeout(POOL_IDLE_TIMEOUT)
 }
 
+/// Chooses who encrypts. To be called before the first client is made; nothing is done for local files.
+pub(super) fn install_tls() {
+    static TLS: Once = Once::new();
+    // An error says that the process has a provider already, which is as good.
+    TLS.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
 /// How requests are repeated.
-pub(super) fn retries() -> RetryConfig {
+pub(super) fn retries(settings: &StoreSettings) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: FIRST_BACKOFF,
             max_backoff: LONGEST_BACKOFF,
             base: 2.0,
         },
-        max_retries: RETRIES,
+        max_retries: settings.request_retries,
         retry_timeout: RETRY_TIMEOUT,
     }
 }
 
-/// Whether a variable of the environment says yes.
-pub(super) fn is_set(variable: &str) -> bool {
-    std::env::var(variable).is_ok_and(|v| ["1", "true", "yes", "on"].contains(&v.to_ascii_lowercase().as_str()))
+/// A text with the URLs in it shortened to what is no secret: user, password and parameters are left out.
+pub(in crate::storage) fn without_secrets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after
+            .find(|c: char| c.is_whitespace() || "\"'`)>,".contains(c))
+            .unwrap_or(after.len());
+        let (url, tail) = after.split_at(end);
+        let web = before.ends_with("http://") || before.ends_with("https://");
+        let (url, parameters) = match url.split_once('?') {
+            Some((url, _)) if web => (url, "?…"),
+            _ => (url, ""),
+        };
+        let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+        // A container of Azure stands before an @, too, and is no secret; a password follows a colon.
+        let host = match host.rsplit_once('@') {
+            Some((user, host)) if web || user.contains(':') => host,
+            _ => host,
+        };
+        out.push_str(host);
+        out.push_str(path);
+        out.push_str(parameters);
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// # Errors
+/// When a service is not reached over TLS and that is not allowed.
+fn require_tls(endpoint: &str, allowed: bool, variable: &str) -> Result<()> {
+    match endpoint.starts_with("http://") && !allowed {
+        true => Err(Error::storage(format!(
+            "{} is reached without TLS, which is not allowed",
+            without_secrets(endpoint)
+        ))
+        .with_hint(format!("SET allow_http = true, or {variable}=true"))),
+        false => Ok(()),
+    }
 }
 
 /// The error of a client that cannot be made.
 fn cannot_make(e: object_store::Error) -> Error {
-    Error::storage(e.to_string())
+    Error::storage(without_secrets(&super::errors::innermost(&e)))
 }
 
-#[cfg(any(
-    not(feature = "s3"),
-    not(feature = "gcs"),
-    not(feature = "azure"),
-    not(feature = "http")
-))]
-mod left_out {
-    use super::super::store::Store;
-    use crate::error::{Error, Result};
-    use std::sync::Arc;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn left_out(feature: &str) -> Result<Arc<Store>> {
-        Err(Error::unsupported(format!(
-            "this program was built without the feature \"{feature}\""
-        )))
-    }
-
-    #[cfg(not(feature = "s3"))]
-    pub(in super::super) fn s3(_: &str, _: &str) -> Result<Arc<Store>> {
-        left_out("s3")
-    }
-
-    #[cfg(not(feature = "gcs"))]
-    pub(in super::super) fn gcs(_: &str, _: &str) -> Result<Arc<Store>> {
-        left_out("gcs")
-    }
-
-    #[cfg(not(feature = "azure"))]
-    pub(in super::super) fn azure(_: &str, _: &str) -> Result<Arc<Store>> {
-        left_out("azure")
-    }
-
-    #[cfg(not(feature = "http"))]
-    pub(in super::super) fn http(_: &str) -> Result<Arc<Store>> {
-        left_out("http")
+    #[test]
+    fn secrets_in_urls_are_left_out() {
+        let shown = |text| without_secrets(text);
+        assert_eq!(shown("x https://u:p@h:1/a?sig=1 y"), "x https://h:1/a?… y");
+        assert_eq!(shown("\"http://h/a?b\", https://u@h"), "\"http://h/a?…\", https://h");
+        assert_eq!(shown("s3://b/what?.csv"), "s3://b/what?.csv");
+        assert_eq!(shown("s3://key:secret@b/x"), "s3://b/x");
+        assert_eq!(
+            shown("abfss://c@a.dfs.core.windows.net/x"),
+            "abfss://c@a.dfs.core.windows.net/x"
+        );
+        assert_eq!(shown("/local/path"), "/local/path");
     }
 }
-#[cfg(not(feature = "azure"))]
-pub(super) use left_out::azure;
-#[cfg(not(feature = "gcs"))]
-pub(super) use left_out::gcs;
-#[cfg(not(feature = "http"))]
-pub(super) use left_out::http;
-#[cfg(not(feature = "s3"))]
-pub(super) use left_out::s3;

@@ -1,20 +1,95 @@
 //! Buckets of S3 and of what speaks like it.
 
-use super::{cannot_make, is_set, options, retries};
+use super::{cannot_make, install_tls, options, require_tls, retries};
+use crate::config::StoreSettings;
 use crate::error::Result;
+use crate::storage::credentials::Environment;
+use crate::storage::credentials::aws::{self, Provider};
 use crate::storage::location::Scheme;
-use crate::storage::store::Store;
-use object_store::aws::AmazonS3Builder;
+use crate::storage::store::{Account, Describe, Store, wait};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use std::sync::Arc;
+use std::time::Duration;
+
+const DEFAULT_REGION: &str = "us-east-1";
+/// Finding the region is one request; when it does not answer soon, what is configured will do.
+const REGION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The store of a bucket.
-pub(in crate::storage) fn s3(url: &str, bucket: &str) -> Result<Arc<Store>> {
-    let client = AmazonS3Builder::from_env()
+pub(in crate::storage) fn s3(url: &str, bucket: &str, settings: &StoreSettings) -> Result<Arc<Store>> {
+    let environment = Environment::of_process();
+    let identity = aws::find(&environment, settings)?;
+    let endpoint = settings.s3_endpoint.clone().or_else(|| identity.endpoint.clone());
+    let allow_http = settings.allow_http || environment.flag("AWS_ALLOW_HTTP");
+    if let Some(endpoint) = &endpoint {
+        require_tls(endpoint, allow_http, "AWS_ALLOW_HTTP")?;
+    }
+    let region = region(bucket, endpoint.as_deref(), identity.region.as_deref(), settings)?;
+    let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
-        .with_client_options(options(is_set("AWS_ALLOW_HTTP")))
-        .with_retry(retries())
+        .with_region(&region)
+        .with_client_options(options(allow_http))
+        .with_retry(retries(settings));
+    if let Some(endpoint) = &endpoint {
+        // The variable for S3 alone would win over it.
+        builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+    }
+    if settings.s3_requester_pays {
+        builder = builder.with_request_payer(true);
+    }
+    let provider = identity.provider(&environment, allow_http);
+    builder = match &provider {
+        Some(provider) => builder.with_credentials(provider.0.clone()).with_skip_signature(false),
+        None => builder.with_skip_signature(true),
+    };
+    let client = Arc::new(builder.build().map_err(cannot_make)?);
+    let account = Account {
+        endpoint: endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com")),
+        region: Some(region),
+        from: identity.from,
+        credentials: provider.map(|p| Arc::new(p) as Arc<dyn Describe>),
+    };
+    Ok(Store::new(url, Scheme::S3, client.clone(), Some(client)).with_account(account))
+}
+
+impl Describe for Provider {
+    fn describe(&self) -> BoxFuture<'_, Result<(String, Option<String>)>> {
+        Provider::describe(self).boxed()
+    }
+}
+
+/// The region of a bucket: the one that is set; for another service than Amazon's the one of the environment or profile;
+/// else the one that the bucket itself names.
+fn region(bucket: &str, endpoint: Option<&str>, configured: Option<&str>, settings: &StoreSettings) -> Result<String> {
+    if let Some(region) = settings
+        .s3_region
+        .as_deref()
+        .or(configured.filter(|_| endpoint.is_some()))
+    {
+        return Ok(region.to_string());
+    }
+    let base = endpoint.unwrap_or("https://s3.amazonaws.com").trim_end_matches('/');
+    let found = wait(ask_region(format!("{base}/{bucket}")))?;
+    Ok(found.as_deref().or(configured).unwrap_or(DEFAULT_REGION).to_string())
+}
+
+/// What a bucket says about its region. It says it to everybody, also when it says no to the request.
+async fn ask_region(url: String) -> Option<String> {
+    install_tls();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(REGION_TIMEOUT)
         .build()
-        .map_err(cannot_make)?;
-    let client = Arc::new(client);
-    Ok(Store::new(url, Scheme::S3, client.clone(), Some(client)))
+        .ok()?;
+    let response = client.head(url).send().await.ok()?;
+    Some(
+        response
+            .headers()
+            .get("x-amz-bucket-region")?
+            .to_str()
+            .ok()?
+            .to_string(),
+    )
 }

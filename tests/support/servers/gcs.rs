@@ -473,7 +473,7 @@ fn reply(status: u16, body: String) -> Result<Response<Bytes>, Refusal> {
 }
 
 /// The bytes that `bytes=a-b`, `bytes=a-` or `bytes=-n` mean.
-fn parse_range(range: &str, size: usize) -> Option<(usize, usize)> {
+pub fn parse_range(range: &str, size: usize) -> Option<(usize, usize)> {
     let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (start, end) = match (start, end) {
         ("", n) => (size.saturating_sub(n.parse().ok()?), size),
