@@ -27,6 +27,8 @@ pub struct Config {
     pub dialect: String,
     /// Rows per row group of written Parquet files.
     pub row_group_rows: usize,
+    /// Bytes of a part when a file is uploaded in parts.
+    pub upload_part_size: usize,
     /// What INSERT OVERWRITE of a partitioned table replaces: `dynamic` or `static`.
     pub partition_overwrite: String,
     /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
@@ -97,6 +99,7 @@ impl Default for Config {
             debug_hash: -1,
             debug_force_spill: false,
             dialect: "athena".into(),
+            upload_part_size: 8 << 20,
             partition_overwrite: "dynamic".into(),
             row_group_rows: 1 << 20,
             compression: "snappy".into(),
@@ -205,6 +208,12 @@ pub static SETTINGS: &[Setting] = &[
                 "dialect must be athena, spark or hive, found \"{v}\""
             ))),
         },
+    },
+    Setting {
+        name: "upload_part_size",
+        doc: "files of this size and more are uploaded to a bucket in parts of this size; most stores want 5MB at least",
+        get: |c| format_bytes(c.upload_part_size),
+        set: |c, v| parse_bytes(v).map(|b| c.upload_part_size = b.max(1 << 10)),
     },
     Setting {
         name: "partition_overwrite",

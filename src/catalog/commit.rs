@@ -98,8 +98,9 @@ pub(super) struct Manifest {
 }
 
 impl Staging {
-    /// Starts a write of files into a folder, which may be there or not.
-    pub fn folder(target: &Location) -> Result<Self> {
+    /// Starts a write of files into a folder, which may be there or not. Files of `part_bytes` and more go to a bucket in
+    /// parts of that size.
+    pub fn folder(target: &Location, part_bytes: usize) -> Result<Self> {
         let target = Folder::at(target)?;
         // An empty folder can be replaced by one rename as if it were not there.
         let kind = match target.local().map(fs::read_dir) {
@@ -111,19 +112,19 @@ impl Staging {
             Some(Err(e)) if e.kind() == ErrorKind::NotFound => Kind::NewFolder,
             Some(Err(e)) => return Err(Error::storage(format!("{}: {e}", target.shown("")))),
         };
-        Self::begin(target, kind)
+        Self::begin(target, kind, part_bytes)
     }
 
     /// Starts a write of the one file `target`, which is replaced if it is there.
-    pub fn file(target: &Location) -> Result<Self> {
+    pub fn file(target: &Location, part_bytes: usize) -> Result<Self> {
         let target = Folder::at(target)?;
         if target.local().is_some_and(Path::is_dir) {
             return Err(Error::storage(format!("{} is a folder, not a file", target.shown(""))));
         }
-        Self::begin(target, Kind::File)
+        Self::begin(target, Kind::File, part_bytes)
     }
 
-    fn begin(target: Folder, kind: Kind) -> Result<Self> {
+    fn begin(target: Folder, kind: Kind, part_bytes: usize) -> Result<Self> {
         let (parent, name) = target.parent()?;
         let (root, prefix) = match kind {
             Kind::IntoFolder => (target.clone(), format!("{TRANSACTIONS}/")),
@@ -151,7 +152,7 @@ impl Staging {
         };
         let only = (kind == Kind::File).then_some(name);
         Ok(Self {
-            files: StagedFiles::new(root.clone(), home.clone(), only),
+            files: StagedFiles::new(root.clone(), home.clone(), only, part_bytes),
             target,
             kind,
             id,

@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Folder, Object};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::time::Duration;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Intention {
@@ -156,6 +157,11 @@ fn remove_empty(folder: &Path) {
 /// Finishes or takes back what others intended; whether there was anything to do. What cannot be done, because the warehouse
 /// may only be read, say, stays for somebody else.
 pub(super) fn recover(catalog: &Catalog) -> bool {
+    recover_older(catalog, ABANDONED_AFTER)
+}
+
+/// The same, where an owner of whom nobody can tell whether it lives is taken for dead after `older_than`.
+pub fn recover_older(catalog: &Catalog, older_than: Duration) -> bool {
     let warehouse = catalog.warehouse();
     let (names, _) = warehouse.children(PENDING).unwrap_or_default();
     let mut any = false;
@@ -179,7 +185,7 @@ pub(super) fn recover(catalog: &Catalog) -> bool {
         let lock = lock_path.as_deref().and_then(Lock::of_dead);
         let dead = match &lock_path {
             Some(path) => lock.is_some() || !path.exists(),
-            None => is_old(warehouse, &name),
+            None => is_old(warehouse, &name, older_than),
         };
         let journal = Journal {
             warehouse: warehouse.clone(),
@@ -198,10 +204,10 @@ pub(super) fn recover(catalog: &Catalog) -> bool {
     any
 }
 
-fn is_old(warehouse: &Folder, name: &str) -> bool {
+fn is_old(warehouse: &Folder, name: &str, older_than: Duration) -> bool {
     let age = |object: Object| now().saturating_sub(object.modified);
     let found = warehouse.head(&format!("{PENDING}/{name}")).ok().flatten();
-    found.is_some_and(|object| i64::try_from(ABANDONED_AFTER.as_micros()).is_ok_and(|most| age(object) > most))
+    found.is_some_and(|object| i64::try_from(older_than.as_micros()).is_ok_and(|most| age(object) >= most))
 }
 
 /// Does what is left to do. False when the commit has not happened and may still happen.
@@ -222,6 +228,7 @@ fn finish(catalog: &Catalog, journal: &str, dead: bool) -> Result<bool> {
         Change::Drop(paths) if !catalog.is_remembered(&table.database, &table.name)? => {
             remove_files(&files, &paths).map(|()| true)
         }
+        Change::Create(prefix) if dead => super::transactions::remove(&files, &prefix).map(|()| true),
         Change::Create(_) | Change::Drop(_) => Ok(dead),
     }
 }
@@ -257,7 +264,7 @@ mod tests {
 
     impl Lake {
         fn stage(&self) -> Staging {
-            let staging = Staging::folder(&Location::exact(&self.table.location).unwrap()).unwrap();
+            let staging = Staging::folder(&Location::exact(&self.table.location).unwrap(), 1 << 20).unwrap();
             let name = format!("{}_0.parquet", staging.file_prefix());
             let mut file = staging.files().create(&name).unwrap();
             file.write_all(b"rows").unwrap();

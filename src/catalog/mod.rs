@@ -21,7 +21,7 @@ pub use definition::{
     hive_type_name,
 };
 pub use information_schema::{information_table, information_tables};
-pub use journal::Journal;
+pub use journal::{Journal, recover_older};
 pub use partition_filter::PartitionFilter;
 pub use partitioned::{FoundPartitions, PartitionedTable, TablePartition, default_location, partition_path};
 pub use partitions::{NULL_PARTITION, partition_folder, partition_keys, partition_text, partition_value};

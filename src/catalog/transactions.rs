@@ -140,6 +140,15 @@ pub fn abort(location: &Location, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes what is left of a write that is not committed and whose writer is no more.
+pub(super) fn remove(root: &Folder, id: &str) -> Result<()> {
+    let home = commit::home_of(id);
+    if !root.list(&home)?.is_empty() && commit::give_up(root, &[id.to_string()])?.is_empty() {
+        discard(root, &home)?;
+    }
+    Ok(())
+}
+
 fn find(location: &Location, id: &str) -> Result<Transaction> {
     let all = transactions(location)?;
     match all.iter().find(|t| t.id == id) {

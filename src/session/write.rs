@@ -79,7 +79,7 @@ impl Session {
             self.register(definition, statement)?;
             return Ok(StatementResult::written("CREATE TABLE", 0));
         }
-        let staging = Staging::folder(&location)?;
+        let staging = Staging::folder(&location, self.config().upload_part_size)?;
         let target = Target {
             format: definition.format.clone(),
             options: writer_options(&definition),
@@ -123,7 +123,7 @@ impl Session {
         let fixed = self.fixed_partitions(statement, &table)?;
         let plan = insert_columns(plan, &columns, statement, &fixed).map_err(|e| e.with_span(statement.table.span))?;
         let location = Location::exact(&table.location)?;
-        let staging = Staging::folder(&location)?;
+        let staging = Staging::folder(&location, self.config().upload_part_size)?;
         let overwrite = statement.overwrite.then(|| {
             let all = self.config().partition_overwrite == "static";
             Overwrite::of(&table, fixed, all)
@@ -244,7 +244,7 @@ impl Session {
             table: false,
         };
         if single_file && !(location.is_local() && location.local_path()?.is_dir()) {
-            let staging = Staging::file(&location)?;
+            let staging = Staging::file(&location, self.config().upload_part_size)?;
             let rows = self.write_rows(plan, &staging, &writer)?;
             staging.commit(Changes::default())?;
             return Ok(rows);
@@ -252,7 +252,7 @@ impl Session {
         if !overwrite && !append {
             require_empty(&location)?;
         }
-        let staging = Staging::folder(&location)?;
+        let staging = Staging::folder(&location, self.config().upload_part_size)?;
         let replaced = match overwrite {
             true => commit::files_of(&location)?,
             false => vec![],

@@ -28,8 +28,6 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// Bytes of a part. Stores want at least 5 MiB of all but the last.
-const PART_BYTES: usize = 8 << 20;
 /// Stores take 10,000 parts: after so many they become larger.
 const PARTS_OF_ONE_SIZE: usize = 1000;
 /// Parts of one file that are being sent.
@@ -78,6 +76,8 @@ pub struct StagedFiles {
     home: String,
     /// The name of the only file, whatever its writer calls it.
     only: Option<String>,
+    /// Bytes of a part. Files that are smaller need no upload.
+    part_bytes: usize,
     state: Mutex<State>,
 }
 
@@ -91,11 +91,13 @@ struct State {
 
 impl StagedFiles {
     /// Files that shall be below `root` and wait in `home` below it. When there is to be one file only, `only` is its name.
-    pub fn new(root: Folder, home: String, only: Option<String>) -> Arc<Self> {
+    /// Uploads have parts of `part_bytes`.
+    pub fn new(root: Folder, home: String, only: Option<String>, part_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             root,
             home,
             only,
+            part_bytes,
             state: Mutex::default(),
         })
     }
@@ -449,7 +451,7 @@ impl Write for FileWriter {
             To::Store { buffer, upload } => {
                 buffer.extend_from_slice(bytes);
                 let sent = upload.as_ref().map_or(0, OpenUpload::begun);
-                let part = PART_BYTES * (1 + sent / PARTS_OF_ONE_SIZE);
+                let part = self.files.part_bytes * (1 + sent / PARTS_OF_ONE_SIZE);
                 match (buffer.len() >= part, &self.files.root.store.uploads) {
                     (true, Some(uploads)) => {
                         let upload = match upload {
@@ -531,8 +533,8 @@ mod tests {
     #[test]
     fn files_large_and_small_are_seen_when_published() {
         let root = Folder::parse("memory://staged/t").unwrap();
-        let files = StagedFiles::new(root.clone(), "_txn/1".into(), None);
-        let large = vec![7u8; 2 * PART_BYTES + 5];
+        let files = StagedFiles::new(root.clone(), "_txn/1".into(), None, 1 << 20);
+        let large = vec![7u8; (2 << 20) + 5];
         for (name, content) in [("p=1/a", &b"small"[..]), ("b", &large), ("c", b"")] {
             let mut writer = files.create(name).unwrap();
             content
@@ -556,9 +558,9 @@ mod tests {
     #[test]
     fn what_is_discarded_leaves_nothing() {
         let root = Folder::parse("memory://staged/discarded").unwrap();
-        let files = StagedFiles::new(root.clone(), "_txn/1".into(), None);
+        let files = StagedFiles::new(root.clone(), "_txn/1".into(), None, 1 << 20);
         let mut writer = files.create("large").unwrap();
-        writer.write_all(&vec![7u8; PART_BYTES + 1]).unwrap();
+        writer.write_all(&vec![7u8; 1 << 20]).unwrap();
         drop(writer);
         assert_eq!(names(&root).len(), 1);
         files.discard().unwrap();
@@ -570,7 +572,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for root in [dir.path().to_str().unwrap(), "memory://staged/only"] {
             let root = Folder::parse(root).unwrap();
-            let files = StagedFiles::new(root.clone(), ".x".into(), Some("out.csv".into()));
+            let files = StagedFiles::new(root.clone(), ".x".into(), Some("out.csv".into()), 1 << 20);
             let mut writer = files.create("whatever").unwrap();
             writer.write_all(b"1").unwrap();
             writer.finish().unwrap();

@@ -1,9 +1,11 @@
 //! What SQL tests cannot say.
 
 mod cli;
+mod commits;
 mod credentials;
 mod dataframe;
 mod faults;
+mod faulty;
 mod functions;
 mod layers;
 mod memory;

@@ -62,7 +62,7 @@ fn left(target: &str) -> Vec<String> {
 }
 
 fn begin(target: &str) -> Staging {
-    Staging::folder(&at(target)).unwrap()
+    Staging::folder(&at(target), 1 << 20).unwrap()
 }
 
 fn add(target: &str, names: &[&str]) {
@@ -130,7 +130,7 @@ fn one_file_is_replaced_in_one_step() {
     for folder in [dir.path().to_str().unwrap(), "memory://commit/one"] {
         let target = format!("{folder}/x.csv");
         for text in ["1", "2"] {
-            let staging = Staging::file(&at(&target)).unwrap();
+            let staging = Staging::file(&at(&target), 1 << 20).unwrap();
             write(&staging, "any", text);
             staging.commit(Changes::default()).unwrap();
             let folder = Folder::parse(folder).unwrap();

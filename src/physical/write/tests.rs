@@ -42,7 +42,7 @@ fn target(folder: &tempfile::TempDir, format: WriteFormat, batch: &Batch) -> Wri
     let fields = batch.physical_columns().iter().enumerate();
     let fields = fields.map(|(i, c)| Field::new(format!("c{i}"), logical_type(c.data_type()).clone(), true));
     WriteTarget {
-        files: StagedFiles::new(root(folder.path()), ".staged".into(), None),
+        files: StagedFiles::new(root(folder.path()), ".staged".into(), None, 1 << 20),
         file_prefix: "part".into(),
         single_file: None,
         format,
@@ -391,7 +391,7 @@ fn a_write_that_fails_names_the_path() {
     let batch = numbered(0, 10);
     std::fs::write(folder.path().join("file"), "").unwrap();
     let mut missing = target(&folder, parquet_format(10, "snappy"), &batch);
-    missing.files = StagedFiles::new(root(&folder.path().join("file/there")), ".staged".into(), None);
+    missing.files = StagedFiles::new(root(&folder.path().join("file/there")), ".staged".into(), None, 1 << 20);
     let source = Arc::new(MemoryScan::new(vec![batch.clone()]));
     let error = write(source, missing, &context(|_| ())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);

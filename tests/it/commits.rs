@@ -1,0 +1,317 @@
+//! Writes to a store on which, call by call, something goes wrong: the table is as before or as after, for whoever looks and
+//! whenever, and nothing is left behind.
+
+use crate::faulty::{Fault, FaultyStore};
+use crate::servers::gcs::GcsServer;
+use crate::servers::s3::S3Server;
+use crate::support;
+use lakebed::catalog::{gc, recover_older};
+use lakebed::session::Session;
+use lakebed::storage::Location;
+use object_store::memory::InMemory;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What was there before each statement.
+const BEFORE: &str = "
+    CREATE TABLE t WITH (partitioned_by = ARRAY['p']) AS SELECT x, x % 3 AS p FROM UNNEST(sequence(1, 9)) AS a(x);
+    CREATE TABLE u AS SELECT 1 AS x, 1 AS p";
+
+/// Rows that make a file of several parts.
+const LARGE: &str =
+    "SELECT to_hex(md5(to_utf8(CAST(x AS VARCHAR)))) AS x, 1 AS p FROM UNNEST(sequence(1, 1500)) AS a(x)";
+
+struct Write {
+    statement: String,
+    /// The folder that it writes to, below the warehouse.
+    target: &'static str,
+    /// A table that it makes.
+    makes: Option<&'static str>,
+}
+
+fn writes() -> Vec<Write> {
+    let write = |statement: &str, target, makes| Write {
+        statement: statement.replace("LARGE", LARGE),
+        target,
+        makes,
+    };
+    vec![
+        write(
+            "INSERT INTO t SELECT x, x % 4 FROM UNNEST(sequence(11, 18)) AS a(x)",
+            "default/t",
+            None,
+        ),
+        write("INSERT INTO u SELECT 2, 2", "default/u", None),
+        write(
+            "INSERT OVERWRITE t SELECT x, x % 2 FROM UNNEST(sequence(11, 18)) AS a(x)",
+            "default/t",
+            None,
+        ),
+        write(
+            "INSERT OVERWRITE TABLE t PARTITION (p = 1) SELECT 70",
+            "default/t",
+            None,
+        ),
+        write("INSERT OVERWRITE TABLE u SELECT 3, 3", "default/u", None),
+        write("CREATE TABLE n AS SELECT 5 AS x, 5 AS p", "default/n", Some("n")),
+        write("CREATE TABLE n AS LARGE", "default/n", Some("n")),
+        write(
+            "CREATE TABLE n WITH (partitioned_by = ARRAY['p']) AS SELECT x, x % 3 AS p FROM UNNEST(sequence(1, 9)) AS a(x)",
+            "default/n",
+            Some("n"),
+        ),
+        write(
+            "COPY (LARGE) TO 'LAKE/default/c/' (FORMAT csv, PARTITION_BY (p))",
+            "default/c",
+            None,
+        ),
+        write("DROP TABLE u", "default/u", None),
+    ]
+}
+
+/// A lake behind a faulty store, and the way around the faults.
+struct Lake {
+    store: Arc<FaultyStore>,
+    /// The warehouse behind the faults, and the same without.
+    url: String,
+    clean: String,
+}
+
+static LAKES: AtomicUsize = AtomicUsize::new(0);
+
+impl Lake {
+    fn new(inner: &Inner) -> Self {
+        let number = LAKES.fetch_add(1, Ordering::Relaxed);
+        let (objects, uploads) = inner;
+        let store = FaultyStore::new(objects.clone(), uploads.clone());
+        lakebed::storage::register_store(&format!("faulty://{number}"), store.clone(), Some(store.clone())).unwrap();
+        lakebed::storage::register_store(&format!("clean://{number}"), objects.clone(), Some(uploads.clone())).unwrap();
+        let lake = Self {
+            store,
+            url: format!("faulty://{number}/{number}"),
+            clean: format!("clean://{number}/{number}"),
+        };
+        lake.run(BEFORE).unwrap();
+        lake
+    }
+
+    fn run(&self, text: &str) -> lakebed::Result<()> {
+        let session = Session::new(Default::default(), &self.url)?;
+        session.set("threads", "2")?;
+        session.set("upload_part_size", "16KB")?;
+        let text = text.replace("LAKE", &self.url);
+        for result in session.execute(&text)? {
+            result?.collect()?;
+        }
+        Ok(())
+    }
+
+    fn location(&self, target: &str) -> Location {
+        Location::exact(&format!("{}/{target}", self.clean)).unwrap()
+    }
+
+    /// The rows in a folder; none when there is nothing.
+    fn rows(&self, target: &str) -> Vec<String> {
+        read(&self.clean, target)
+    }
+
+    /// Whether a table is in the catalog.
+    fn has(&self, table: &str) -> bool {
+        let session = Session::new(Default::default(), &self.url).unwrap();
+        session.catalog().object("default", table).unwrap().is_some()
+    }
+
+    /// What is there besides files that are seen, the log, and the catalog.
+    fn left(&self, write: &Write) -> Vec<String> {
+        let folder = lakebed::storage::Folder::parse(&self.clean).unwrap();
+        let seen = match lakebed::storage::exists(&self.location(write.target)).unwrap() {
+            true => lakebed::catalog::commit::files_of(&self.location(write.target)).unwrap(),
+            false => vec![],
+        };
+        let seen: Vec<String> = seen
+            .into_iter()
+            .map(|o| format!("{}/{}", write.target, o.path))
+            .collect();
+        let expected = |path: &str| {
+            path.contains("/_txn/log/")
+                || path.starts_with("_catalog/databases")
+                || path.starts_with("_catalog/objects")
+        };
+        let mut left: Vec<String> = folder.list("").unwrap().into_iter().map(|o| o.path).collect();
+        left.retain(|path| !expected(path) && !seen.contains(path));
+        let others = ["default/t/", "default/u/"]
+            .into_iter()
+            .filter(|o| !o.starts_with(&format!("{}/", write.target)));
+        let others: Vec<&str> = others.collect();
+        left.retain(|path| !others.iter().any(|o| path.starts_with(o)));
+        left
+    }
+}
+
+/// The rows in a folder below a warehouse, sorted; none when there is nothing.
+fn read(warehouse: &str, target: &str) -> Vec<String> {
+    let session = Session::new(Default::default(), "memory://nobody/w").unwrap();
+    let location = Location::exact(&format!("{warehouse}/{target}")).unwrap();
+    if !lakebed::storage::exists(&location).unwrap() {
+        return vec![];
+    }
+    let found = session
+        .sql(&format!("SELECT * FROM '{warehouse}/{target}/'"))
+        .and_then(|frame| frame.collect());
+    match found {
+        Ok(batches) => {
+            let mut rows: Vec<String> = support::rows(&batches).iter().map(|row| format!("{row:?}")).collect();
+            rows.sort();
+            rows
+        }
+        // Everything there is hidden.
+        Err(e) if e.message().contains("no files") => vec![],
+        Err(e) => panic!("{target}: {e}"),
+    }
+}
+
+type Inner = (
+    Arc<dyn object_store::ObjectStore>,
+    Arc<dyn object_store::multipart::MultipartStore>,
+);
+
+/// What a write does without faults: the calls that it makes, and what is there before and after.
+struct Story {
+    calls: usize,
+    before: Vec<String>,
+    after: Vec<String>,
+}
+
+fn story(inner: &Inner, write: &Write) -> Story {
+    let lake = Lake::new(inner);
+    let before = lake.rows(write.target);
+    lake.store.begin(None);
+    lake.run(&write.statement)
+        .unwrap_or_else(|e| panic!("{}: {e}", write.statement));
+    let calls = lake.store.calls();
+    let after = lake.rows(write.target);
+    assert_ne!(before, after, "{}", write.statement);
+    Story { calls, before, after }
+}
+
+fn check(inner: &Inner, write: &Write, story: &Story, call: usize, fault: Fault) {
+    let lake = Lake::new(inner);
+    lake.store.begin(Some((call, fault)));
+    let result = lake.run(&write.statement);
+    let what = format!(
+        "{} / {fault:?} at call {call} of {}, {:?}: {result:?}",
+        write.statement,
+        story.calls,
+        lake.store.last()
+    );
+    lake.store.begin(None);
+    let seen = lake.rows(write.target);
+    assert!(
+        seen == story.before || seen == story.after,
+        "neither before nor after: {what}: {seen:?}"
+    );
+    if result.is_ok() {
+        assert_eq!(seen, story.after, "{what}");
+    }
+    if let Err(e) = &result {
+        let told = format!("{} {}", e.message(), e.hint().unwrap_or_default());
+        let maybe = told.contains("committed") || write.statement.starts_with("DROP") || write.makes.is_some();
+        assert!(
+            maybe || seen == story.before || fault.is_the_end(),
+            "it failed and is done: {what}"
+        );
+    }
+    // Whoever tidies up finds the same, or what was committed.
+    let session = Session::new(Default::default(), &lake.url).unwrap();
+    recover_older(session.catalog(), Duration::ZERO);
+    if lakebed::storage::exists(&lake.location(write.target)).unwrap() {
+        gc(&lake.location(write.target), Duration::ZERO).unwrap_or_else(|e| panic!("{what}: {e}"));
+    }
+    recover_older(session.catalog(), Duration::ZERO);
+    let now = lake.rows(write.target);
+    assert!(
+        now == story.after || (now == story.before && seen == story.before),
+        "after gc: {what}: {now:?}"
+    );
+    if let Some(table) = write.makes {
+        assert_eq!(
+            lake.has(table),
+            now == story.after,
+            "files and entry go together: {what}"
+        );
+    }
+    assert_eq!(lake.left(write), Vec::<String>::new(), "left: {what}");
+    // An upload of which nobody was told its id cannot be aborted; buckets have rules for those.
+    let unknown = usize::from(lake.store.has_unknown_upload());
+    assert!(
+        lake.store.open_uploads() <= unknown,
+        "{} uploads are open: {what}",
+        lake.store.open_uploads()
+    );
+    // And the same statement can be run again.
+    if now == story.before {
+        lake.run(&write.statement)
+            .unwrap_or_else(|e| panic!("again: {what}: {e}"));
+        assert_eq!(lake.rows(write.target), story.after, "again: {what}");
+    }
+}
+
+/// Every call × every fault; of a store that takes its time, each `stride`-th call.
+fn every_call_goes_wrong(inner: impl Fn() -> Inner, stride: usize) {
+    for (number, write) in writes().iter().enumerate() {
+        let story = story(&inner(), write);
+        for call in (number % stride..story.calls).step_by(stride) {
+            for fault in Fault::ALL {
+                check(&inner(), write, &story, call, fault);
+            }
+        }
+    }
+}
+
+#[test]
+fn all_or_nothing_whatever_call_goes_wrong() {
+    let memory = || -> Inner {
+        let memory = Arc::new(InMemory::new());
+        (memory.clone(), memory)
+    };
+    every_call_goes_wrong(memory, 1);
+}
+
+#[test]
+fn all_or_nothing_on_s3() {
+    let server = S3Server::start(&["lake"]);
+    let client = Arc::new(server.client("lake"));
+    every_call_goes_wrong(|| (client.clone(), client.clone()), 7);
+}
+
+#[test]
+fn all_or_nothing_on_gcs() {
+    let server = GcsServer::start(&["lake"]);
+    let client = Arc::new(server.client("lake"));
+    every_call_goes_wrong(|| (client.clone(), client.clone()), 7);
+}
+
+#[test]
+fn readers_see_before_or_after_at_every_call() {
+    for write in writes() {
+        let memory = Arc::new(InMemory::new());
+        let inner: Inner = (memory.clone(), memory);
+        let story = story(&inner, &write);
+        let memory = Arc::new(InMemory::new());
+        let lake = Lake::new(&(memory.clone(), memory));
+        let seen = Arc::new(Mutex::new(vec![]));
+        let (clean, target, into) = (lake.clean.clone(), write.target, seen.clone());
+        lake.store.begin(None);
+        lake.store
+            .watch(move || into.lock().unwrap().push(read(&clean, target)));
+        lake.run(&write.statement).unwrap();
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() >= story.calls, "the reader looked at every call");
+        let changes = seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(changes <= 1, "{}: {changes} changes", write.statement);
+        // A table that goes is out of the catalog before its files are; who reads the folder itself sees them go.
+        let known = |rows: &Vec<String>| *rows == story.before || *rows == story.after;
+        assert!(seen.iter().all(known), "{}", write.statement);
+    }
+}
