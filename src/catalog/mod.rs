@@ -10,6 +10,7 @@ mod partition_filter;
 mod partitioned;
 mod partitions;
 mod projection;
+mod registration;
 mod resolve;
 mod statistics;
 mod store;

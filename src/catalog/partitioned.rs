@@ -15,7 +15,7 @@ use super::table::{PartitionCounts, TableColumn};
 use super::{PartitionFilter, TableName};
 use crate::error::{Error, Result};
 use crate::storage::{Location, ObjectFile, exists, list, list_each, walk_folders};
-use crate::types::ScalarValue;
+use crate::types::{ScalarValue, type_name};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
@@ -72,10 +72,22 @@ impl PartitionedTable {
         registered: Option<Vec<PartitionDefinition>>,
         threads: usize,
     ) -> Result<Self> {
-        let source = match (Projection::of(definition)?, registered) {
-            (Some(projection), _) => PartitionSource::Projected(projection),
-            (None, Some(partitions)) => PartitionSource::Registered(partitions),
-            (None, None) => PartitionSource::Folders,
+        let mut table = Self::without_projection(definition, registered, threads)?;
+        if let Some(projection) = Projection::of(definition)? {
+            table.source = PartitionSource::Projected(projection);
+        }
+        Ok(table)
+    }
+
+    /// The same without regard to a projection, as SHOW PARTITIONS and MSCK see the table.
+    pub fn without_projection(
+        definition: &TableDefinition,
+        registered: Option<Vec<PartitionDefinition>>,
+        threads: usize,
+    ) -> Result<Self> {
+        let source = match registered {
+            Some(partitions) => PartitionSource::Registered(partitions),
+            None => PartitionSource::Folders,
         };
         Ok(Self {
             name: TableName {
@@ -165,6 +177,72 @@ impl PartitionedTable {
         self.keys.iter().map(text).collect()
     }
 
+    /// The partitions in the folders below the table's location, and what is there besides, each with the reason why it
+    /// is no partition.
+    pub fn folders(&self, filter: &PartitionFilter) -> Result<(FoundPartitions, Vec<String>)> {
+        let location = Location::exact(&self.definition.location)?;
+        let base = location.base().trim_end_matches('/').to_string();
+        let state = Mutex::new((vec![], vec![]));
+        let visit = |path: &str| {
+            let folder = path.rsplit('/').next().unwrap_or(path);
+            let mut state = state.lock();
+            let Some((name, text)) = partition_keys(&format!("{folder}/")).pop() else {
+                state.1.push(format!("{base}/{path}: not of the form key=value"));
+                return false;
+            };
+            let Some(key) = self.keys.iter().find(|k| k.name.eq_ignore_ascii_case(&name)) else {
+                state
+                    .1
+                    .push(format!("{base}/{path}: the table has no partition column \"{name}\""));
+                return false;
+            };
+            if partition_value(path, &key.name, text.as_deref(), &key.data_type).is_err() {
+                let (text, of) = (text.unwrap_or_default(), type_name(&key.data_type));
+                state
+                    .1
+                    .push(format!("{base}/{path}: \"{text}\" is not a value of type {of}"));
+                return false;
+            }
+            let texts = self.texts_of(path);
+            let known: Vec<Option<ScalarValue>> = texts
+                .iter()
+                .zip(&self.keys)
+                .map(|(text, key)| partition_value(path, &key.name, text.as_ref()?.as_deref(), &key.data_type).ok())
+                .collect();
+            if !filter.may_match(&known) {
+                return false;
+            }
+            let all: Option<Vec<Option<String>>> = texts.into_iter().collect();
+            match all {
+                Some(texts) => {
+                    state.0.push((path.to_string(), texts));
+                    false
+                }
+                None => true,
+            }
+        };
+        let strays = walk_folders(&location, &visit)?;
+        let (mut found, mut skipped): (Vec<(String, Vec<Option<String>>)>, Vec<String>) = state.into_inner();
+        let stray = |file: &ObjectFile| format!("{}: a file outside of the partitions' folders", file.location);
+        skipped.extend(strays.iter().map(stray));
+        skipped.sort();
+        found.sort();
+        let partition = |(path, texts): (String, Vec<Option<String>>)| {
+            Ok(TablePartition {
+                values: self.values(&path, &texts)?,
+                location: format!("{base}/{path}"),
+                texts,
+            })
+        };
+        let partitions: Vec<TablePartition> = found.into_iter().map(partition).collect::<Result<_>>()?;
+        let counts = PartitionCounts {
+            read: partitions.len(),
+            known: partitions.len(),
+            complete: filter.is_empty(),
+        };
+        Ok((FoundPartitions { partitions, counts }, skipped))
+    }
+
     /// Goes down folder by folder, only where the filter may be true.
     fn in_folders(&self, filter: &PartitionFilter) -> Result<FoundPartitions> {
         let location = Location::exact(&self.definition.location)?;
@@ -241,6 +319,12 @@ impl PartitionedTable {
         let found = self.partitions(filter)?;
         let lists = published(&location, || self.list_partitions(&location, &found))?;
         Ok((lists, found.counts))
+    }
+
+    /// The locations of all files.
+    pub fn file_names(&self) -> Result<Vec<String>> {
+        let (files, _) = self.files(&PartitionFilter::default())?;
+        Ok(files.into_iter().map(|(file, _)| file.location.to_string()).collect())
     }
 
     /// Every file below the table's folder, whose folders tell the partitions.

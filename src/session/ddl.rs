@@ -114,6 +114,8 @@ impl Session {
             query: statement.text.clone(),
             current_database: self.database(),
             columns: columns.clone(),
+            column_comments: statement.column_comments.clone(),
+            properties: statement.properties.clone(),
             comment: statement.comment.clone(),
         };
         let if_exists = match statement.or_replace || self.temporary_ddl() {
@@ -180,7 +182,7 @@ impl Session {
         let location = match &statement.location {
             Some(location) => absolute_path(location.trim_end_matches('/'))?,
             None if statement.temporary || self.temporary_ddl() => self.temporary_location()?,
-            None => self.catalog().managed_location(&database, &table)?,
+            None => self.free_location(&database, &table)?,
         };
         let entry = self.table_format(statement, &location)?;
         let (options, properties) = split_properties(entry, statement)?;

@@ -2,10 +2,7 @@
 
 use super::show_create::create_statement;
 use super::{Session, StatementResult, on_big_stack};
-use crate::catalog::{
-    CatalogObject, INFORMATION_SCHEMA, NULL_PARTITION, PartitionFilter, TableDefinition, TableSource, hive_type_name,
-    information_tables, partition_path,
-};
+use crate::catalog::{CatalogObject, INFORMATION_SCHEMA, TableDefinition, hive_type_name, information_tables};
 use crate::config::SETTINGS;
 use crate::error::{Error, Result};
 use crate::functions;
@@ -14,7 +11,6 @@ use crate::physical;
 use crate::sql::{self, Explain, ObjectName, Relation, Show, Statement, StatementText, TableReference};
 use crate::types::type_name;
 use regex::RegexBuilder;
-use std::collections::BTreeSet;
 
 /// A cell of a row of text.
 fn cell(text: impl Into<String>) -> Option<String> {
@@ -78,7 +74,7 @@ impl Session {
                 let value = self.config().get(name)?;
                 StatementResult::text(&[name], vec![vec![cell(value)]])
             }
-            Show::Partitions(name) => self.show_partitions(name),
+            Show::Partitions(show) => self.show_partitions(show),
             Show::TableProperties { name, key } => {
                 let table = self.require_table(name)?;
                 let wanted = |k: &str| key.as_deref().is_none_or(|key| key.eq_ignore_ascii_case(k));
@@ -207,41 +203,6 @@ impl Session {
         )
     }
 
-    /// The partitions that the files are in, as `k=v/…`.
-    fn show_partitions(&self, name: &ObjectName) -> Result<StatementResult> {
-        let table = self.require_table(name)?;
-        if table.partitioned_by.is_empty() {
-            return Err(Error::plan(format!("table \"{}\" has no partitions", name.name)).with_span(name.span));
-        }
-        let found = self.partitions(&table)?;
-        names("partition", found.into_iter(), None)
-    }
-
-    fn partitions(&self, table: &TableDefinition) -> Result<BTreeSet<String>> {
-        let resolved = self.table_of(table)?;
-        let TableSource::Partitions(partitions) = &resolved.source else {
-            return Ok(BTreeSet::new());
-        };
-        let found = partitions.partitions(&PartitionFilter::default())?;
-        Ok(found
-            .partitions
-            .iter()
-            .map(|p| partition_path(table, &p.texts))
-            .collect())
-    }
-
-    /// Partitions are found in the folders by every query, so there is nothing to repair; this says what there is.
-    pub(super) fn repair(&self, name: &ObjectName) -> Result<StatementResult> {
-        let table = self.require_table(name)?;
-        let found = self.partitions(&table)?;
-        let null = found.iter().filter(|p| p.contains(NULL_PARTITION)).count();
-        let text = format!(
-            "{} partitions are in the table's folders ({null} of them with a NULL key)",
-            found.len()
-        );
-        StatementResult::lines("result", &text)
-    }
-
     /// What the footers tell, column by column (Trino's SHOW STATS).
     fn show_statistics(&self, name: &ObjectName) -> Result<StatementResult> {
         let table = self.listed(self.table_of(&self.require_table(name)?)?)?;
@@ -334,7 +295,16 @@ impl Session {
             statement,
             Statement::DropTable { .. } | Statement::DropView { .. } | Statement::DropDatabase { .. }
         );
-        if removes || matches!(statement, Statement::RepairTable(_)) {
+        let changes = matches!(
+            statement,
+            Statement::RepairTable { .. }
+                | Statement::AlterTable { .. }
+                | Statement::AlterDatabase { .. }
+                | Statement::AlterView { .. }
+                | Statement::Truncate { .. }
+                | Statement::Call { .. }
+        );
+        if removes || changes {
             return Ok(StatementResult::done("left out"));
         }
         let runs = match &statement {

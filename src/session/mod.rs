@@ -1,13 +1,17 @@
 //! Sessions: text in, results out. Here parsing, binding, optimizing and running meet, and statements that are no queries
 //! are carried out.
 
+mod alter;
 mod column;
 mod dataframe;
 mod ddl;
 mod describe;
 mod listing;
+mod metadata;
 mod overwrite;
+mod partitions;
 mod relations;
+mod remove_files;
 mod result;
 mod show_create;
 mod write;
@@ -175,7 +179,13 @@ impl Session {
             Statement::Prepare { name, statement } => self.prepare(name, statement),
             Statement::Execute { name, parameters } => self.execute_prepared(name, parameters),
             Statement::Deallocate(name) => self.deallocate(name),
-            Statement::RepairTable(name) => self.repair(name),
+            Statement::RepairTable { name, mode, partition } => self.repair(name, *mode, partition.as_ref()),
+            Statement::AlterTable { name, kind, change } => self.alter_table(name, kind, change),
+            Statement::AlterDatabase { name, change } => self.alter_database(name, change),
+            Statement::AlterView { name, query, text } => self.alter_view(name, query, text),
+            Statement::CreateTableLike(like) => self.create_table_like(like),
+            Statement::Truncate { name, partition } => self.truncate(name, partition.as_ref()),
+            Statement::Call { name, arguments } => self.call(name, arguments),
         }
     }
 

@@ -93,6 +93,9 @@ impl Session {
                         &columns,
                     )?)));
                 }
+                if let Some(table) = self.metadata_table(&database, name)? {
+                    return Ok(Relation::Table(Arc::new(table)));
+                }
                 match self.catalog().require_object(&database, name)? {
                     CatalogObject::Table(table) => Ok(Relation::Table(Arc::new(self.table_of(&table)?))),
                     CatalogObject::View(view) => Ok(Relation::View(view_relation(&view))),

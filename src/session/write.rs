@@ -150,7 +150,11 @@ impl Session {
                 overwrite.changes(&table, &before, now, &staging.files().folders())?
             }
         };
+        let written: Vec<String> = staging.files().folders().iter().map(|f| format!("{f}/")).collect();
+        let written = || written.iter().map(String::as_str);
+        self.catalog().check_written(&table, written())?;
         staging.commit(changes)?;
+        self.catalog().register_written(&table, written())?;
         Ok(StatementResult::written("INSERT", rows))
     }
 
@@ -170,7 +174,7 @@ impl Session {
             let text = match bound {
                 Expr::Literal(ScalarValue::Null, _) => None,
                 Expr::Literal(ScalarValue::String(text), _) => Some(text.to_string()),
-                Expr::Literal(other, _) => Some(other.to_string()),
+                Expr::Literal(other, _) => crate::catalog::partition_text(&other),
                 other => {
                     return Err(Error::plan(format!(
                         "partition \"{key}\" needs a constant, found {other}"

@@ -1,5 +1,6 @@
 //! Statements that are neither queries nor DDL: INSERT, COPY, UNLOAD, SHOW, DESCRIBE, SET, EXPLAIN, PREPARE and others.
 
+use super::alter::partition_spec;
 use super::ddl::{properties, property_key, property_value};
 use super::parse::Parser;
 use super::statement::*;
@@ -241,13 +242,7 @@ pub(super) fn show(p: &mut Parser) -> Result<Statement> {
         Show::Functions { pattern: pattern(p)? }
     } else if p.word("PARTITIONS") {
         let _ = p.word("FROM") || p.word("IN");
-        let name = p.object_name()?;
-        if !p.is_end() {
-            return Err(Error::unsupported("SHOW PARTITIONS with a filter is not supported")
-                .with_span(p.span_of(&p.peek()))
-                .with_hint(format!("query the table {}$partitions", name.name)));
-        }
-        Show::Partitions(name)
+        Show::Partitions(Box::new(show_partitions(p)?))
     } else if p.word("TBLPROPERTIES") {
         let name = p.object_name()?;
         let key = match p.peek().token == Token::LParen {
@@ -271,6 +266,36 @@ pub(super) fn show(p: &mut Parser) -> Result<Statement> {
         Show::Settings(Some(name))
     };
     Ok(Statement::Show(show))
+}
+
+fn show_partitions(p: &mut Parser) -> Result<ShowPartitions> {
+    let mut show = ShowPartitions {
+        name: p.object_name()?,
+        partition: None,
+        filter: None,
+        order_by: vec![],
+        limit: None,
+    };
+    if p.peek_word("PARTITION") {
+        show.partition = Some(partition_spec(p)?);
+    }
+    if p.word("WHERE") {
+        show.filter = Some(p.expression()?);
+    }
+    if p.words("ORDER BY") {
+        loop {
+            let key = p.inner.parse_order_by_expr();
+            show.order_by.push(p.checked(key)?);
+            if !p.symbol(&Token::Comma) {
+                break;
+            }
+        }
+    }
+    if p.word("LIMIT") {
+        let wrong = p.unexpected("a number");
+        show.limit = Some(property_value(p)?.concat().parse().map_err(|_| wrong)?);
+    }
+    Ok(show)
 }
 
 fn in_database(p: &mut Parser) -> Result<Option<String>> {
@@ -371,19 +396,4 @@ pub(super) fn deallocate(p: &mut Parser) -> Result<Statement> {
     p.expect_words("DEALLOCATE")?;
     p.word("PREPARE");
     Ok(Statement::Deallocate(p.identifier()?.0))
-}
-
-/// `MSCK [REPAIR] TABLE t [{ADD | DROP | SYNC} PARTITIONS]`
-pub(super) fn repair(p: &mut Parser) -> Result<Statement> {
-    p.expect_words("MSCK")?;
-    p.word("REPAIR");
-    p.expect_words("TABLE")?;
-    let name = p.object_name()?;
-    p.words("ADD PARTITIONS");
-    if p.peek_word("DROP") || p.peek_word("SYNC") {
-        return Err(
-            Error::unsupported("MSCK with DROP or SYNC PARTITIONS is not supported").with_span(p.span_of(&p.peek()))
-        );
-    }
-    Ok(Statement::RepairTable(name))
 }

@@ -71,19 +71,20 @@ fn create_database(p: &mut Parser) -> Result<Statement> {
 fn create_view(p: &mut Parser, or_replace: bool, temporary: bool) -> Result<Statement> {
     let if_not_exists = p.words("IF NOT EXISTS");
     let name = p.object_name()?;
-    let mut columns = vec![];
+    let (mut columns, mut column_comments) = (vec![], BTreeMap::new());
     if p.peek().token == Token::LParen {
         columns = p.list(|p| {
             let (name, _) = p.identifier()?;
             if p.word("COMMENT") {
-                p.string()?;
+                column_comments.insert(name.clone(), p.string()?);
             }
             Ok(name)
         })?;
     }
     let comment = p.word("COMMENT").then(|| p.string()).transpose()?;
+    let mut pairs = BTreeMap::new();
     if p.word("TBLPROPERTIES") {
-        properties(p, &mut BTreeMap::new())?;
+        properties(p, &mut pairs)?;
     }
     p.expect_words("AS")?;
     let start = p.peek().span.start;
@@ -95,6 +96,8 @@ fn create_view(p: &mut Parser, or_replace: bool, temporary: bool) -> Result<Stat
         if_not_exists,
         temporary,
         columns,
+        column_comments,
+        properties: pairs.into_iter().map(|(k, v)| (k.to_lowercase(), v)).collect(),
         comment,
         query,
         text: tokens::slice(p.statement, start, end),
@@ -109,8 +112,8 @@ fn create_table(p: &mut Parser, external: bool, temporary: bool) -> Result<State
         ..Default::default()
     };
     table.name = Some(p.object_name()?);
-    if p.peek_word("LIKE") {
-        return Err(Error::unsupported("CREATE TABLE … LIKE is not supported").with_span(p.span_of(&p.peek())));
+    if p.word("LIKE") {
+        return create_table_like(p, table);
     }
     if p.peek().token == Token::LParen {
         table.columns = p.list(column_definition)?;
@@ -129,6 +132,23 @@ fn create_table(p: &mut Parser, external: bool, temporary: bool) -> Result<State
     }
     check_columns(&table)?;
     Ok(Statement::CreateTable(Box::new(table)))
+}
+
+/// `CREATE TABLE t LIKE t0 [LOCATION 'l']`
+fn create_table_like(p: &mut Parser, table: CreateTable) -> Result<Statement> {
+    let name = table
+        .name
+        .ok_or_else(|| Error::internal("CREATE TABLE without a name"))?;
+    let like = p.object_name()?;
+    let location = p.word("LOCATION").then(|| p.string()).transpose()?;
+    Ok(Statement::CreateTableLike(CreateTableLike {
+        name,
+        like,
+        if_not_exists: table.if_not_exists,
+        external: table.external,
+        temporary: table.temporary,
+        location,
+    }))
 }
 
 /// `WITH name AS (` begins a query; `WITH (` and `WITH SERDEPROPERTIES (` do not.
@@ -170,7 +190,7 @@ fn table_clause(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     Ok(())
 }
 
-fn column_definition(p: &mut Parser) -> Result<ColumnDefinition> {
+pub(super) fn column_definition(p: &mut Parser) -> Result<ColumnDefinition> {
     let (name, span) = p.identifier()?;
     let type_start = p.peek();
     let text = parse_type_text(&mut p.inner);
@@ -249,7 +269,7 @@ fn row_format(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     Ok(())
 }
 
-fn stored_as(p: &mut Parser) -> Result<String> {
+pub(super) fn stored_as(p: &mut Parser) -> Result<String> {
     if p.word("INPUTFORMAT") {
         let class = p.string()?;
         if p.word("OUTPUTFORMAT") {

@@ -4,6 +4,7 @@
 //! resolve (the last IO before execution); [`bind_query`] builds the plan from the resolved relations.
 
 mod aggregate;
+mod alter;
 mod bind;
 mod commands;
 mod ddl;

@@ -4,7 +4,7 @@
 use super::dialect::{QueryDialect, with_division_operators};
 use super::statement::*;
 use super::tokens::{self, StatementText, check_size, split_statements};
-use super::{commands, ddl};
+use super::{alter, commands, ddl};
 use crate::error::{Error, ErrorKind, Position, Result, Span};
 use sqlparser::ast;
 use sqlparser::parser::{Parser as SqlParser, ParserError};
@@ -57,9 +57,8 @@ pub(super) struct Parser<'a> {
 
 /// Statements that are known and not run, by their first words.
 const UNSUPPORTED: &[&str] = &[
-    "ALTER", "MERGE", "DELETE", "UPDATE", "TRUNCATE", "OPTIMIZE", "VACUUM", "ANALYZE", "CALL", "GRANT", "REVOKE",
-    "LOAD", "REFRESH", "CACHE", "START", "COMMIT", "ROLLBACK", "BEGIN", "COMMENT", "DENY", "EXPORT", "IMPORT",
-    "REPLACE",
+    "MERGE", "DELETE", "UPDATE", "OPTIMIZE", "VACUUM", "ANALYZE", "GRANT", "REVOKE", "LOAD", "REFRESH", "CACHE",
+    "START", "COMMIT", "ROLLBACK", "BEGIN", "COMMENT", "DENY", "EXPORT", "IMPORT", "REPLACE",
 ];
 
 /// Words that a statement can begin with, for hints.
@@ -83,6 +82,9 @@ const FIRST_WORDS: &[&str] = &[
     "EXECUTE",
     "DEALLOCATE",
     "MSCK",
+    "ALTER",
+    "TRUNCATE",
+    "CALL",
 ];
 
 impl<'a> Parser<'a> {
@@ -123,7 +125,10 @@ impl<'a> Parser<'a> {
             "PREPARE" => commands::prepare(self),
             "EXECUTE" => commands::execute(self),
             "DEALLOCATE" => commands::deallocate(self),
-            "MSCK" => commands::repair(self),
+            "MSCK" => alter::repair(self),
+            "ALTER" => alter::alter(self),
+            "TRUNCATE" => alter::truncate(self),
+            "CALL" => alter::call(self),
             known if UNSUPPORTED.contains(&known) => Err(self.unsupported_statement()),
             other => Err(self
                 .unexpected("a statement")

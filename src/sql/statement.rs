@@ -52,8 +52,148 @@ pub enum Statement {
         parameters: Vec<ast::Expr>,
     },
     Deallocate(String),
-    /// Adds the partitions found under a table's location.
-    RepairTable(ObjectName),
+    /// Makes the registered partitions those found under a table's location.
+    RepairTable {
+        name: ObjectName,
+        mode: Repair,
+        /// Only partitions that fulfil this.
+        partition: Option<PartitionSpec>,
+    },
+    AlterTable {
+        name: ObjectName,
+        /// `table` or `view`: what the statement says that it changes.
+        kind: &'static str,
+        change: AlterTable,
+    },
+    AlterDatabase {
+        name: ObjectName,
+        change: AlterDatabase,
+    },
+    /// `ALTER VIEW v AS query`
+    AlterView {
+        name: ObjectName,
+        query: Box<ast::Query>,
+        /// The query as written.
+        text: String,
+    },
+    /// `CREATE TABLE t LIKE t0`
+    CreateTableLike(CreateTableLike),
+    /// Removes all rows, of a table or of some partitions.
+    Truncate {
+        name: ObjectName,
+        partition: Option<PartitionSpec>,
+    },
+    /// A procedure, with names of arguments that are named.
+    Call {
+        name: ObjectName,
+        arguments: Vec<(Option<String>, ast::Expr)>,
+    },
+}
+
+/// What MSCK does: register folders that are not, forget partitions without folder, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    Add,
+    Drop,
+    Sync,
+}
+
+/// `PARTITION (k = v, …)`: all conditions hold.
+pub type PartitionSpec = Vec<PartitionCondition>;
+
+/// `k = v` or another comparison of a partition key.
+#[derive(Debug, Clone)]
+pub struct PartitionCondition {
+    pub key: String,
+    pub op: ast::BinaryOperator,
+    pub value: ast::Expr,
+    pub span: Span,
+}
+
+/// A name and where it stands.
+pub type Named = (String, Span);
+
+/// `ALTER TABLE t …`
+#[derive(Debug, Clone)]
+pub enum AlterTable {
+    AddPartitions {
+        if_not_exists: bool,
+        /// With locations of their own, where given.
+        partitions: Vec<(PartitionSpec, Option<String>)>,
+    },
+    DropPartitions {
+        if_exists: bool,
+        specs: Vec<PartitionSpec>,
+    },
+    RenamePartition {
+        from: PartitionSpec,
+        to: PartitionSpec,
+    },
+    RecoverPartitions,
+    /// Added before the partition columns.
+    AddColumns(Vec<ColumnDefinition>),
+    /// All columns but the partition columns.
+    ReplaceColumns(Vec<ColumnDefinition>),
+    ChangeColumn {
+        old: Named,
+        new: ColumnDefinition,
+        position: Option<ColumnPosition>,
+    },
+    RenameColumn {
+        old: Named,
+        new: String,
+    },
+    DropColumns(Vec<Named>),
+    Rename(ObjectName),
+    SetLocation {
+        partition: Option<PartitionSpec>,
+        location: String,
+    },
+    SetProperties(BTreeMap<String, String>),
+    UnsetProperties {
+        names: Vec<String>,
+        if_exists: bool,
+    },
+    SetSerde {
+        class: String,
+        properties: BTreeMap<String, String>,
+    },
+    /// In upper case.
+    SetFormat(String),
+}
+
+#[derive(Debug, Clone)]
+pub enum ColumnPosition {
+    First,
+    After(Named),
+}
+
+/// `ALTER DATABASE db SET …`
+#[derive(Debug, Clone)]
+pub enum AlterDatabase {
+    SetProperties(BTreeMap<String, String>),
+    SetLocation(String),
+}
+
+/// `CREATE [EXTERNAL] TABLE t LIKE t0 [LOCATION 'l']`
+#[derive(Debug, Clone)]
+pub struct CreateTableLike {
+    pub name: ObjectName,
+    pub like: ObjectName,
+    pub if_not_exists: bool,
+    pub external: bool,
+    pub temporary: bool,
+    pub location: Option<String>,
+}
+
+/// `SHOW PARTITIONS t [PARTITION (…)] [WHERE c] [ORDER BY …] [LIMIT n]`
+#[derive(Debug, Clone)]
+pub struct ShowPartitions {
+    pub name: ObjectName,
+    pub partition: Option<PartitionSpec>,
+    pub filter: Option<ast::Expr>,
+    pub order_by: Vec<ast::OrderByExpr>,
+    pub limit: Option<u64>,
 }
 
 /// `[catalog.][database.]name`. Unquoted parts are in lower case.
@@ -134,6 +274,10 @@ pub struct CreateView {
     pub temporary: bool,
     /// Column names given after the view's name.
     pub columns: Vec<String>,
+    /// Comments of columns that have one, by name.
+    pub column_comments: BTreeMap<String, String>,
+    /// TBLPROPERTIES, names in lower case.
+    pub properties: BTreeMap<String, String>,
     pub comment: Option<String>,
     pub query: Box<ast::Query>,
     /// The query as written.
@@ -198,7 +342,7 @@ pub enum Show {
     },
     /// All settings, or one.
     Settings(Option<String>),
-    Partitions(ObjectName),
+    Partitions(Box<ShowPartitions>),
     TableProperties {
         name: ObjectName,
         key: Option<String>,
