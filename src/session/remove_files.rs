@@ -41,7 +41,7 @@ impl Session {
         if gone.is_empty() {
             return Ok(());
         }
-        let staging = Staging::folder(&location)?;
+        let staging = Staging::folder(&location, self.config().upload_part_size)?;
         let mut replaced = commit::files_of(&location)?;
         replaced.retain(|file| gone.contains(file.path.as_str()));
         let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_string());
