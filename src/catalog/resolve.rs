@@ -12,7 +12,7 @@ use super::statistics::table_statistics;
 use super::table::{DataFile, FileTable, PartitionCounts, Table, TableColumn, TableName, TableSource, TableStatistics};
 use crate::error::{Error, Result};
 use crate::format::{FileFormat, FileInfo, FormatEntry, Options, TypeGuess, find_format, format_of_file};
-use crate::storage::{Location, ObjectFile, list};
+use crate::storage::{Location, ObjectFile, fetch, file_at_location, is_remote, list};
 use crate::types::{DataType, ScalarValue, common_type, is_decimal, is_integer, type_name};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -166,6 +166,14 @@ pub fn resolve_files(reference: &FilesReference, threads: usize) -> Result<Table
 
 /// The files of a location, without those that an unfinished write of ours is just publishing.
 fn list_table(location: &Location) -> Result<Vec<ObjectFile>> {
+    // What looks like the name of one file in a bucket mostly is one, and there is no log below it to be asked for.
+    let name = location.base().rsplit('/').next().unwrap_or_default();
+    if !location.is_local()
+        && name.contains('.')
+        && let Some(file) = file_at_location(location)?
+    {
+        return Ok(vec![file]);
+    }
     let listed = || Ok(list(location)?.into_iter().map(|file| (file, vec![])).collect());
     let files = published(location, listed)?;
     Ok(files.into_iter().map(|(file, _)| file).collect())
@@ -267,6 +275,10 @@ struct LookKey {
 
 /// What looks into files found, kept for the process. Emptied when it holds this many.
 const LOOKS: usize = 100_000;
+/// Remote files that are looked at at the same time.
+const LOOKS_IN_FLIGHT: usize = 64;
+/// Bytes of a remote text in which its columns are found, most of the time.
+const BEGINNING: u64 = 1 << 20;
 static LOOKS_SO_FAR: LazyLock<Mutex<HashMap<LookKey, Arc<FileInfo>>>> = LazyLock::new(Default::default);
 
 /// What `FileFormat::inspect` says about each file, in order; files not seen before are looked at by several threads.
@@ -290,7 +302,15 @@ fn inspect_all(
         files.iter().map(|f| known.get(&key(f)).cloned()).collect()
     };
     let missing: Vec<(usize, &ObjectFile)> = files.iter().enumerate().filter(|(i, _)| infos[*i].is_none()).collect();
+    // What a look into a remote file takes is waiting.
+    let threads = match missing.iter().any(|(_, file)| is_remote(file)) {
+        true => threads.max(LOOKS_IN_FLIGHT),
+        false => threads,
+    };
     let found = in_parallel(&missing, threads, |(_, file)| {
+        // Text is looked at several times, from its beginning.
+        let beginning = (sample && entry.name() != "PARQUET").then_some(0..file.size.min(BEGINNING));
+        let _beginning = fetch(file, beginning.as_slice())?;
         format.inspect(file, sample).map(Arc::new)
     })?;
     let mut known = LOOKS_SO_FAR.lock();

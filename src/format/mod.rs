@@ -19,7 +19,13 @@ use crate::types::{DataType, ScalarValue};
 use crate::vector::Batch;
 use std::any::Any;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes behind a partition of text in which its last line ends, most of the time.
+const LINE: u64 = 64 << 10;
+/// Bytes of a partition of text that are asked for at once.
+const TEXT_AHEAD: u64 = (8 << 20) + LINE + 1;
 
 /// A way to lay rows out in files.
 pub trait FileFormat: Debug + Send + Sync {
@@ -39,6 +45,23 @@ pub trait FileFormat: Debug + Send + Sync {
         constants: &[ScalarValue],
         request: &ScanRequest,
     ) -> Result<Vec<Partition>>;
+
+    /// How many partitions a file has before predicates exclude any, where they can.
+    fn units(&self, _info: &FileInfo) -> Option<u64> {
+        None
+    }
+
+    /// The bytes that reading the partition takes or begins with, which are asked for ahead of time when the file is remote.
+    /// With `filters_first`, only what the predicates and runtime filters look at, if it pays to wait for them.
+    ///
+    /// By default those of a partition of text.
+    fn ranges(&self, partition: &Partition, _request: &ScanRequest, _filters_first: bool) -> Result<Vec<Range<u64>>> {
+        // The byte before tells whether a line starts here, and the last line ends a little later. A compressed file is one
+        // partition, whose reader asks for what follows.
+        let start = partition.start.saturating_sub(1);
+        let end = partition.end.saturating_add(LINE).min(partition.file.size);
+        Ok(vec![start..end.min(start.saturating_add(TEXT_AHEAD))])
+    }
 
     /// Starts reading one partition.
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>>;

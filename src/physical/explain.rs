@@ -7,7 +7,7 @@ use crate::config::format_bytes;
 use crate::error::{Error, Result};
 use crate::logical::LogicalPlan;
 use crate::logical::statistics::Estimator;
-use crate::runtime::{OperatorMetrics, QueryContext};
+use crate::runtime::{OperatorMetrics, QueryContext, RemoteCounters};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -51,6 +51,11 @@ struct Total {
     partitions_total: u64,
     peak_memory: u64,
     bytes_spilled: u64,
+    /// Requests to remote stores, those for listings and footers included, and bytes of files that came.
+    requests: u64,
+    bytes_fetched: u64,
+    #[serde(skip)]
+    remote: Option<String>,
 }
 
 /// The plan that would run: a tree with estimates and the planner's choices. Reads no rows.
@@ -90,6 +95,9 @@ pub fn explain_analyze(plan: &LogicalPlan, context: &QueryContext) -> Result<Exp
             partitions_total: metrics.partitions_total.get().max(metrics.partitions_planned.get()),
             peak_memory: context.memory.peak() as u64,
             bytes_spilled: metrics.bytes_spilled.get(),
+            requests: metrics.remote.requests(),
+            bytes_fetched: metrics.remote.bytes.get(),
+            remote: remote_facts(&metrics.remote),
         }),
     })
 }
@@ -123,7 +131,7 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
+        write!(
             f,
             "{} in all, {} threads; read {} of {} in {} of {} partitions; peak memory {}; spilled {}",
             duration(self.milliseconds),
@@ -134,7 +142,11 @@ impl fmt::Display for Total {
             self.partitions_total,
             bytes(self.peak_memory),
             bytes(self.bytes_spilled),
-        )
+        )?;
+        match &self.remote {
+            Some(remote) => writeln!(f, "; {remote}"),
+            None => writeln!(f),
+        }
     }
 }
 
@@ -199,7 +211,9 @@ impl Tree {
         if self.measured {
             node.rows = Some(meter.output.rows.get());
             node.milliseconds = Some(self.own_time(plan, &meter) as f64 / 1e6);
-            node.facts = memory_facts(&meter.work);
+            node.facts = meter.sources.iter().flat_map(|s| s.facts()).collect();
+            node.facts.extend(remote_facts(&meter.remote));
+            node.facts.extend(memory_facts(&meter.work));
         }
         node.facts.extend(meter.notes.iter().cloned());
         for (i, input) in plan.inputs().into_iter().enumerate() {
@@ -237,6 +251,11 @@ impl Tree {
         };
         streamed.saturating_sub(meter.output.nanoseconds.get()) + meter.work.nanoseconds.get()
     }
+}
+
+/// What was asked of remote stores and what came, if anything.
+fn remote_facts(remote: &RemoteCounters) -> Option<String> {
+    (remote.requests() > 0).then(|| format!("{remote}, {} fetched", bytes(remote.bytes.get())))
 }
 
 /// The operator's peak memory and what it spilled, where it keeps rows.

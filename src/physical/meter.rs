@@ -2,18 +2,22 @@
 
 use super::pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Sink, Source, Transform};
 use crate::error::Result;
-use crate::runtime::{OperatorMetrics, QueryContext};
+use crate::runtime::{Current, Entered, OperatorMetrics, QueryContext, RemoteCounters};
 use crate::vector::Batch;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// What one plan node did.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct NodeMeter {
     /// Rows that came out of the node, and the time of everything that took them.
     pub output: Arc<OperatorMetrics>,
     /// Time of the node's own source and sink.
     pub work: Arc<OperatorMetrics>,
+    /// Requests of the node's own sources.
+    pub remote: Arc<RemoteCounters>,
+    /// The node's own sources, to tell what they did.
+    pub sources: Vec<Arc<dyn Source>>,
     /// What the planner decided.
     pub notes: Vec<String>,
 }
@@ -44,15 +48,25 @@ impl LocalTransform for LocalMeter {
     }
 }
 
-/// Times a source.
+/// Times a source and counts its requests.
 pub struct MeteredSource {
     pub source: Arc<dyn Source>,
     pub work: Arc<OperatorMetrics>,
+    pub remote: Arc<RemoteCounters>,
+}
+
+/// What this thread asks of stores counts for `remote`, too, until the guard is dropped.
+fn count_for(remote: &Arc<RemoteCounters>) -> Entered {
+    let current = Current {
+        remote: remote.clone(),
+        ..Current::get().unwrap_or_default()
+    };
+    current.enter()
 }
 
 impl Source for MeteredSource {
     fn start(&self, context: &QueryContext) -> Result<()> {
-        let start = Instant::now();
+        let (start, _counting) = (Instant::now(), count_for(&self.remote));
         let result = self.source.start(context);
         self.work.nanoseconds.add(nanoseconds(start));
         result
@@ -63,13 +77,14 @@ impl Source for MeteredSource {
     }
 
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
-        let start = Instant::now();
+        let (start, _counting) = (Instant::now(), count_for(&self.remote));
         let reader = self.source.next_partition()?;
         self.work.nanoseconds.add(nanoseconds(start));
         Ok(reader.map(|reader| {
             Box::new(MeteredReader {
                 reader,
                 work: self.work.clone(),
+                remote: self.remote.clone(),
             }) as Box<dyn PartitionReader>
         }))
     }
@@ -78,6 +93,7 @@ impl Source for MeteredSource {
 struct MeteredReader {
     reader: Box<dyn PartitionReader>,
     work: Arc<OperatorMetrics>,
+    remote: Arc<RemoteCounters>,
 }
 
 impl PartitionReader for MeteredReader {
@@ -86,7 +102,7 @@ impl PartitionReader for MeteredReader {
     }
 
     fn next(&mut self) -> Result<Option<Batch>> {
-        let start = Instant::now();
+        let (start, _counting) = (Instant::now(), count_for(&self.remote));
         let batch = self.reader.next();
         self.work.nanoseconds.add(nanoseconds(start));
         batch

@@ -11,6 +11,7 @@ mod pipeline;
 mod planner;
 mod project;
 mod query;
+mod read_ahead;
 mod scan;
 mod sort;
 mod unnest;

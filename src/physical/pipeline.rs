@@ -34,6 +34,11 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// What it did, for EXPLAIN ANALYZE.
+    fn facts(&self) -> Vec<String> {
+        vec![]
+    }
+
     /// The next unit of work, or `None`. Called by all workers.
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>>;
 }

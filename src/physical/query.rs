@@ -35,7 +35,10 @@ pub fn execute(plan: &LogicalPlan, context: &QueryContext) -> Result<QueryStream
     let runner = std::thread::Builder::new()
         .name("query".into())
         .stack_size(64 << 20)
-        .spawn(move || run_pipelines(pipelines, &runner_context))
+        .spawn(move || {
+            let _entered = runner_context.enter();
+            run_pipelines(pipelines, &runner_context)
+        })
         .map_err(|e| Error::resources(format!("a thread for the query cannot be started: {e}")))?;
     Ok(QueryStream {
         schema: plan.schema().to_arrow(),
@@ -47,6 +50,7 @@ pub fn execute(plan: &LogicalPlan, context: &QueryContext) -> Result<QueryStream
 
 /// Runs `plan` to its end with `sink` as the last operator.
 pub fn run_into(plan: &LogicalPlan, context: &QueryContext, sink: Arc<dyn Sink>) -> Result<()> {
+    let _entered = context.enter();
     run_pipelines(plan_into(plan, context, sink)?, context)
 }
 

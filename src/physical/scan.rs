@@ -1,10 +1,12 @@
 //! Sources that read: files of a table, and batches that are in memory.
 
 use super::pipeline::{PartitionReader, Source};
+use super::read_ahead::ReadAhead;
 use crate::catalog::{FileTable, Table, TableSource};
 use crate::error::{Error, Result};
 use crate::format::{BatchReader, Partition, ScanRequest};
 use crate::runtime::{Metrics, QueryContext};
+use crate::storage::{Fetch, fetch, is_remote};
 use crate::vector::Batch;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -19,13 +21,32 @@ pub struct FileScan {
     state: Mutex<ScanState>,
     /// Rows given out so far, for `limit`.
     given: Arc<AtomicU64>,
+    hits: Arc<Hits>,
 }
 
 #[derive(Default)]
 struct ScanState {
-    partitions: VecDeque<Partition>,
+    partitions: ReadAhead,
     next: usize,
+    /// Partitions before any was left out.
+    total: u64,
     metrics: Arc<Metrics>,
+}
+
+/// How many of the partitions that were read had rows that fulfil the predicates.
+#[derive(Default)]
+struct Hits {
+    read: AtomicU64,
+    hit: AtomicU64,
+}
+
+impl Hits {
+    /// Whether most partitions turn out to have no row that is wanted, so that it pays to look at the filter columns alone
+    /// first, and to ask for the others, one round trip later, only where some row is left.
+    fn are_rare(&self) -> bool {
+        let (read, hit) = (self.read.load(Ordering::Relaxed), self.hit.load(Ordering::Relaxed));
+        read >= 2 && hit * 2 < read
+    }
 }
 
 impl FileScan {
@@ -37,11 +58,27 @@ impl FileScan {
             limit,
             state: Mutex::default(),
             given: Arc::default(),
+            hits: Arc::default(),
         }
     }
-}
 
-impl FileScan {
+    /// Asks for the bytes of a partition of a remote file.
+    fn ask(&self, partition: &Partition) -> Result<Option<Arc<Fetch>>> {
+        if !is_remote(&partition.file) {
+            return Ok(None);
+        }
+        let format = &self.files()?.format;
+        fetch(
+            &partition.file,
+            &format.ranges(partition, &self.request, self.hits.are_rare())?,
+        )
+    }
+
+    /// Whether every row of a partition is given out.
+    fn takes_all(&self) -> bool {
+        self.request.predicates.is_empty() && self.request.runtime_filters.is_empty()
+    }
+
     fn files(&self) -> Result<&FileTable> {
         match &self.table.source {
             TableSource::Files(files) => Ok(files),
@@ -55,23 +92,37 @@ impl FileScan {
 impl Source for FileScan {
     fn start(&self, context: &QueryContext) -> Result<()> {
         let files = self.files()?;
-        let mut partitions = VecDeque::new();
+        let (mut partitions, mut total) = (VecDeque::new(), 0);
         for file in &files.files {
             let found = files
                 .format
                 .partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
+            total += files.format.units(&file.info).unwrap_or(found.len() as u64);
             partitions.extend(found);
+        }
+        if let Some(limit) = self.limit.filter(|_| self.takes_all()) {
+            keep_enough(&mut partitions, limit);
         }
         let metrics = &context.metrics;
         metrics.bytes_total.add(files.files.iter().map(|f| f.file.size).sum());
         metrics.bytes_planned.add(partitions.iter().map(|p| p.bytes).sum());
         metrics.partitions_planned.add(partitions.len() as u64);
+        metrics.partitions_total.add(total);
+        // Whoever wants few rows is not served faster by more of them.
+        let ahead = self.limit.is_none() && partitions.iter().any(|p| is_remote(&p.file));
+        let operator = ahead.then(|| context.memory.operator("read-ahead"));
         *self.state.lock() = ScanState {
-            partitions,
+            partitions: ReadAhead::new(partitions, operator),
             next: 0,
+            total,
             metrics: metrics.clone(),
         };
         Ok(())
+    }
+
+    fn facts(&self) -> Vec<String> {
+        let state = self.state.lock();
+        vec![format!("read {} of {} partitions", state.next, state.total)]
     }
 
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
@@ -81,33 +132,57 @@ impl Source for FileScan {
         {
             return Ok(None);
         }
-        let (partition, ordinal, metrics) = {
+        let (partition, fetch, ordinal, metrics) = {
             let mut state = self.state.lock();
-            let Some(partition) = state.partitions.pop_front() else {
+            let Some((partition, fetch)) = state.partitions.next(|p| self.ask(p))? else {
                 return Ok(None);
             };
             state.next += 1;
-            (partition, state.next - 1, state.metrics.clone())
+            (partition, fetch, state.next - 1, state.metrics.clone())
         };
         metrics.bytes_read.add(partition.bytes);
         metrics.partitions_read.add(1);
         let reader = self.files()?.format.open(&partition, &self.request)?;
         Ok(Some(Box::new(FileReader {
             reader,
+            _fetch: fetch,
             ordinal,
             limit: self.limit,
             given: self.given.clone(),
+            hits: self.hits.clone(),
+            rows: 0,
             metrics,
         })))
     }
 }
 
+/// The first partitions that have `limit` rows together.
+fn keep_enough(partitions: &mut VecDeque<Partition>, limit: u64) {
+    let mut rows = 0;
+    let enough = partitions.iter().position(|p| {
+        rows += p.rows.unwrap_or(0);
+        rows >= limit
+    });
+    partitions.truncate(enough.map_or(usize::MAX, |last| last + 1));
+}
+
 struct FileReader {
     reader: Box<dyn BatchReader>,
+    /// The requests that bring what the reader reads.
+    _fetch: Option<Arc<Fetch>>,
     ordinal: usize,
     limit: Option<u64>,
     given: Arc<AtomicU64>,
+    hits: Arc<Hits>,
+    rows: u64,
     metrics: Arc<Metrics>,
+}
+
+impl Drop for FileReader {
+    fn drop(&mut self) {
+        self.hits.read.fetch_add(1, Ordering::Relaxed);
+        self.hits.hit.fetch_add((self.rows > 0) as u64, Ordering::Relaxed);
+    }
 }
 
 impl PartitionReader for FileReader {
@@ -125,6 +200,7 @@ impl PartitionReader for FileReader {
         let batch = self.reader.next()?;
         if let Some(batch) = &batch {
             self.given.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            self.rows += batch.len() as u64;
             self.metrics.rows_read.add(batch.len() as u64);
         }
         Ok(batch)

@@ -18,7 +18,76 @@ pub struct Metrics {
     /// Units of work before pruning.
     pub partitions_total: Counter,
     pub bytes_spilled: Counter,
+    /// What went to and came from stores that are not the local disk.
+    pub remote: Arc<RemoteCounters>,
     operators: Mutex<Vec<Arc<OperatorMetrics>>>,
+}
+
+/// Requests to remote stores as they went over the wire, those that were sent again included.
+#[derive(Debug, Default)]
+pub struct RemoteCounters {
+    pub gets: Counter,
+    pub heads: Counter,
+    pub lists: Counter,
+    /// PUT and POST.
+    pub puts: Counter,
+    pub deletes: Counter,
+    /// Requests that failed in a way that is tried again.
+    pub retries: Counter,
+    /// Bytes of files that arrived.
+    pub bytes: Counter,
+    /// Counts the same for a larger whole: a scan's counters for those of its statement.
+    parent: Option<Arc<RemoteCounters>>,
+}
+
+impl RemoteCounters {
+    /// Counters for a part of what `parent` counts.
+    pub fn part_of(parent: Arc<RemoteCounters>) -> Arc<Self> {
+        Arc::new(Self {
+            parent: Some(parent),
+            ..Self::default()
+        })
+    }
+
+    /// Adds `n` to one counter, here and in all that this is a part of.
+    pub fn add(&self, which: fn(&RemoteCounters) -> &Counter, n: u64) {
+        which(self).add(n);
+        if let Some(parent) = &self.parent {
+            parent.add(which, n);
+        }
+    }
+
+    pub fn requests(&self) -> u64 {
+        let all = [&self.gets, &self.heads, &self.lists, &self.puts, &self.deletes];
+        all.into_iter().map(Counter::get).sum()
+    }
+}
+
+/// `7 requests (1 LIST, 2 HEAD, 4 GET)`, with `, 3 tried again` where some were.
+impl std::fmt::Display for RemoteCounters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds = [
+            (&self.lists, "LIST"),
+            (&self.heads, "HEAD"),
+            (&self.gets, "GET"),
+            (&self.puts, "PUT"),
+            (&self.deletes, "DELETE"),
+        ];
+        let kinds: Vec<String> = kinds
+            .into_iter()
+            .filter(|(counter, _)| counter.get() > 0)
+            .map(|(counter, name)| format!("{} {name}", counter.get()))
+            .collect();
+        match self.requests() {
+            0 => f.write_str("0 requests")?,
+            1 => write!(f, "1 request ({})", kinds.join(", "))?,
+            n => write!(f, "{n} requests ({})", kinds.join(", "))?,
+        }
+        match self.retries.get() {
+            0 => Ok(()),
+            n => write!(f, ", {n} tried again"),
+        }
+    }
 }
 
 /// A number that several threads add to.
@@ -91,6 +160,14 @@ impl OperatorMetrics {
 }
 
 impl Metrics {
+    /// Counters of a query whose requests `remote` counts.
+    pub fn new(remote: Arc<RemoteCounters>) -> Self {
+        Self {
+            remote,
+            ..Self::default()
+        }
+    }
+
     /// Counters for one more operator.
     pub fn operator(&self) -> Arc<OperatorMetrics> {
         let metrics = Arc::new(OperatorMetrics::default());

@@ -1,13 +1,15 @@
 //! What a running query shares: cancellation, memory, workers, spill files, metrics.
 
 mod cancel;
+mod current;
 mod memory;
 mod metrics;
 mod spill;
 
 pub use cancel::CancelToken;
+pub use current::{Current, Entered};
 pub use memory::{MemoryArbiter, Operator, Reservation, Shrink};
-pub use metrics::{Counter, Metrics, OperatorMetrics};
+pub use metrics::{Counter, Metrics, OperatorMetrics, RemoteCounters};
 pub use spill::{BlockPlace, SpillFile, SpillManager, SpillReader, SpillRun, SpillWriter};
 pub use spill::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
 
@@ -29,7 +31,9 @@ pub struct QueryContext {
 impl QueryContext {
     /// A context for one query: its own cancellation and counters, the session's memory.
     pub fn new(config: Arc<Config>, memory: Arc<MemoryArbiter>) -> Self {
-        let metrics = Arc::default();
+        // The requests of a query that a statement runs count for the statement.
+        let remote = Current::get().unwrap_or_default().remote;
+        let metrics = Arc::new(Metrics::new(remote));
         let spill = SpillManager::new(&config, Arc::clone(&metrics));
         Self {
             config,
@@ -43,6 +47,15 @@ impl QueryContext {
     /// The hash that all keys have under the test setting `debug_hash`.
     pub fn fixed_hash(&self) -> Option<u64> {
         u64::try_from(self.config.debug_hash).ok()
+    }
+
+    /// This thread works for the query until the guard is dropped.
+    pub fn enter(&self) -> Entered {
+        let current = Current {
+            cancel: self.cancel.clone(),
+            remote: self.metrics.remote.clone(),
+        };
+        current.enter()
     }
 
     /// Worker threads.
@@ -70,8 +83,13 @@ impl QueryContext {
 /// What `work` gives on each of `count` threads, of which the calling one is the first. A panic in one becomes an internal
 /// error.
 pub fn on_workers<T: Send>(count: usize, work: impl Fn() -> Result<T> + Sync) -> Vec<Result<T>> {
+    let current = Current::get();
+    let inherit = || {
+        let _entered = Entered::put(current.clone());
+        work()
+    };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..count).map(|_| scope.spawn(&work)).collect();
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(&inherit)).collect();
         // Work that is done before the others have started is common, and threads cost more than it then.
         let mut results = vec![caught(&work)];
         results.extend(others.into_iter().map(join_worker));

@@ -313,7 +313,7 @@ impl Session {
             _ => true,
         };
         if runs {
-            return self.statement(&statement, &[]);
+            return self.run_statement(&statement, &[]);
         }
         let explain = Explain {
             analyze: false,

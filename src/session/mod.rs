@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::logical::{Expr, LogicalPlan};
 use crate::optimizer;
 use crate::physical::{self, QueryStream};
-use crate::runtime::{MemoryArbiter, QueryContext, caught};
+use crate::runtime::{CancelToken, Current, MemoryArbiter, QueryContext, caught};
 use crate::sql::{self, Statement, StatementText};
 use parking_lot::{Mutex, RwLock};
 use relations::Relations;
@@ -67,6 +67,8 @@ struct State {
     prepared: HashMap<String, Statement>,
     /// The query that runs now or ran last, for cancelling and progress.
     running: Option<QueryContext>,
+    /// The way to stop a statement that still lists files and looks into them.
+    resolving: Option<CancelToken>,
 }
 
 impl Session {
@@ -83,6 +85,7 @@ impl Session {
             temporary_ddl: false,
             prepared: HashMap::new(),
             running: None,
+            resolving: None,
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -152,6 +155,15 @@ impl Session {
 
     /// Every kind of statement.
     fn statement(&self, statement: &Statement, parameters: &[Expr]) -> Result<StatementResult> {
+        let current = Current::default();
+        self.shared.state.write().resolving = Some(current.cancel.clone());
+        let _entered = current.enter();
+        let result = self.run_statement(statement, parameters);
+        self.shared.state.write().resolving = None;
+        result
+    }
+
+    fn run_statement(&self, statement: &Statement, parameters: &[Expr]) -> Result<StatementResult> {
         match statement {
             Statement::Query(query) => Ok(StatementResult::Rows(self.query(query, parameters)?.into())),
             Statement::Explain(explain) => self.explain(explain, parameters),
@@ -244,8 +256,11 @@ impl Session {
 
     /// Stops the running query, if any.
     pub fn cancel(&self) {
-        if let Some(running) = self.running() {
-            running.cancel.cancel();
+        let state = self.shared.state.read();
+        match (&state.resolving, &state.running) {
+            (Some(resolving), _) => resolving.cancel(),
+            (None, Some(running)) => running.cancel.cancel(),
+            (None, None) => {}
         }
     }
 
@@ -254,6 +269,7 @@ impl Session {
         let mut state = self.shared.state.write();
         let context = QueryContext::new(state.config.clone(), state.memory.clone());
         state.running = Some(context.clone());
+        state.resolving = None;
         context
     }
 
@@ -305,7 +321,7 @@ impl Session {
         let relations = Relations::default();
         let bind = |e| relations.with_context(self, &[], |context| sql::bind_constant(e, context));
         let parameters = parameters.iter().map(bind).collect::<Result<Vec<_>>>()?;
-        self.statement(&statement, &parameters)
+        self.run_statement(&statement, &parameters)
     }
 
     fn deallocate(&self, name: &str) -> Result<StatementResult> {

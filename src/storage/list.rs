@@ -25,6 +25,21 @@ pub fn list(location: &Location) -> Result<Vec<ObjectFile>> {
     Ok(files)
 }
 
+/// The file that a location names, if it names one and not a folder or a pattern.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn file_at_location(location: &Location) -> Result<Option<ObjectFile>> {
+    if location.is_pattern() || location.folder {
+        return Ok(None);
+    }
+    match wait(location.store.objects.head(&location.base_path))? {
+        Ok(meta) => Ok(Some(file_at(location, location.base.as_str().into(), &meta))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(store_error(&location.text, e)),
+    }
+}
+
 /// Whether there is a file or folder at the location, or some file matches its pattern.
 pub fn exists(location: &Location) -> Result<bool> {
     if location.is_pattern() {

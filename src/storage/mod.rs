@@ -6,18 +6,23 @@
 mod clients;
 mod credentials;
 mod errors;
+mod fetch;
 mod folder;
 mod folders;
+mod gate;
 mod list;
 mod location;
 mod read;
 mod staged;
 mod store;
+mod stream;
 mod text;
+mod wire;
 
+pub use fetch::{Fetch, fetch};
 pub use folder::{Folder, Object, Version};
 pub use folders::{list_each, walk_folders};
-pub use list::{exists, list};
+pub use list::{exists, file_at_location, list};
 pub use location::{Location, absolute_path};
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
 pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
@@ -25,6 +30,11 @@ pub use store::{configure, register_store};
 pub use text::{Compression, open_text};
 
 use std::sync::Arc;
+
+/// Whether requests over a network bring the file's bytes.
+pub fn is_remote(file: &ObjectFile) -> bool {
+    !read::is_local(&file.location)
+}
 
 /// A file found by a listing: enough to read it and to notice when it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,12 +1,9 @@
 //! Bytes of files. Local files are read by position from descriptors that stay open; other stores through their client.
 
 use super::ObjectFile;
-use super::list::store_error;
-use super::location::Location;
-use super::store::wait;
+use super::fetch::{Fetch, fetch, under_way};
 use crate::error::{Error, Result};
 use bytes::Bytes;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use std::collections::HashMap;
@@ -91,7 +88,7 @@ fn is_as_listed(file: &ObjectFile, open: &File) -> Result<()> {
     ))
 }
 
-fn changed(file: &ObjectFile, what: impl std::fmt::Display) -> Error {
+pub(super) fn changed(file: &ObjectFile, what: impl std::fmt::Display) -> Error {
     Error::storage(format!("{} changed while it was read: {what}", file.location)).with_hint("run the statement again")
 }
 
@@ -102,10 +99,7 @@ fn io_error(file: &ObjectFile, e: std::io::Error) -> Error {
 /// Reads by position into memory that is not zeroed first.
 fn read_local(file: &ObjectFile, open: &File, range: Range<u64>) -> Result<Bytes> {
     if range.start > range.end || range.end > file.size {
-        return Err(Error::bad_file(format!(
-            "{}: bytes {}..{} are wanted, the file has {}",
-            file.location, range.start, range.end, file.size
-        )));
+        return Err(outside(file, &range));
     }
     let length = (range.end - range.start) as usize;
     let mut buffer: Vec<u8> = Vec::new();
@@ -125,47 +119,37 @@ fn read_local(file: &ObjectFile, open: &File, range: Range<u64>) -> Result<Bytes
     Ok(buffer.into())
 }
 
+/// What is under way already, and the rest in as few requests as are good.
 fn read_remote(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-    let location = Location::exact(&file.location)?;
-    let (store, path) = (location.store.objects.clone(), location.base_path);
-    wait(async {
-        match &file.etag {
-            // The tag pins every request to the listed version, so these cannot be merged by the client.
-            Some(tag) if ranges.len() == 1 => {
-                let options = GetOptions {
-                    range: ranges.first().cloned().map(Into::into),
-                    if_match: Some(tag.to_string()),
-                    ..Default::default()
-                };
-                let got = store
-                    .get_opts(&path, options)
-                    .await
-                    .map_err(|e| store_error(&file.location, e))?;
-                let bytes = got.bytes().await.map_err(|e| store_error(&file.location, e))?;
-                Ok(vec![bytes])
-            }
-            Some(tag) => {
-                let now = store.head(&path).await.map_err(|e| store_error(&file.location, e))?;
-                if now.e_tag.as_deref() != Some(tag) {
-                    return Err(changed(file, "its version tag is another"));
-                }
-                store
-                    .get_ranges(&path, ranges)
-                    .await
-                    .map_err(|e| store_error(&file.location, e))
-            }
-            None => store
-                .get_ranges(&path, ranges)
-                .await
-                .map_err(|e| store_error(&file.location, e)),
-        }
-    })?
+    if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > file.size) {
+        return Err(outside(file, range));
+    }
+    let found: Vec<Option<Arc<Fetch>>> = ranges.iter().map(|r| under_way(file, r)).collect();
+    let missing = ranges.iter().zip(&found).filter(|(_, f)| f.is_none());
+    let missing: Vec<Range<u64>> = missing.map(|(r, _)| r.clone()).collect();
+    let fetched = fetch(file, &missing)?;
+    let bytes = |(range, found): (&Range<u64>, Option<Arc<Fetch>>)| match found.or_else(|| fetched.clone()) {
+        Some(fetch) => fetch.bytes(range.clone()),
+        // Only ranges without bytes are asked of nobody.
+        None => Ok(Bytes::new()),
+    };
+    ranges.iter().zip(found).map(bytes).collect()
+}
+
+fn outside(file: &ObjectFile, range: &Range<u64>) -> Error {
+    Error::bad_file(format!(
+        "{}: bytes {}..{} are wanted, the file has {}",
+        file.location, range.start, range.end, file.size
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::list;
+    use crate::storage::location::Location;
+    use crate::storage::store::wait;
+    use object_store::ObjectStoreExt;
     use std::io::Write;
 
     fn listed(path: &std::path::Path) -> ObjectFile {

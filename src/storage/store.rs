@@ -2,6 +2,7 @@
 
 use super::clients;
 use super::location::Scheme;
+use super::wire::counted;
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
 use object_store::ObjectStore;
@@ -198,7 +199,7 @@ pub(super) fn runtime() -> Result<&'static tokio::runtime::Runtime> {
     static RUNTIME: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(io_threads())
             .max_blocking_threads(8)
             .thread_name("lakebed-io")
             .enable_all()
@@ -207,6 +208,11 @@ pub(super) fn runtime() -> Result<&'static tokio::runtime::Runtime> {
     runtime
         .as_ref()
         .map_err(|e| Error::storage(format!("cannot start the threads for reading: {e}")))
+}
+
+/// One thread takes in a gigabyte per second or more, and half of that with decryption; the cores are needed for decoding.
+fn io_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 4).clamp(1, 8))
 }
 
 /// Runs a future beside the workers.
@@ -218,5 +224,5 @@ pub(super) fn spawn<T: Send + 'static>(
 
 /// Runs a store's future to its end. Must not be called from a thread of the runtime itself, which only this room has.
 pub(super) fn wait<F: Future>(future: F) -> Result<F::Output> {
-    Ok(runtime()?.block_on(future))
+    Ok(runtime()?.block_on(counted(future)))
 }

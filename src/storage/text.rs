@@ -1,13 +1,10 @@
 //! Text files as one stream of bytes, decompressed on the way.
 
-use super::{ObjectFile, read_range};
+use super::ObjectFile;
+use super::stream::FileStream;
 use crate::error::{Error, Result};
-use bytes::Bytes;
 use std::io::{BufReader, Read};
 use std::ops::Range;
-
-/// Bytes fetched at a time.
-const CHUNK: u64 = 1 << 20;
 
 /// How a text file is compressed, told by its name as everywhere in the Hive world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +51,7 @@ impl Compression {
 /// The bytes `range` of the file as a stream; of a compressed file, which has no ranges, everything decompressed.
 pub fn open_text(file: &ObjectFile, compression: Compression, range: Range<u64>) -> Result<Box<dyn Read + Send>> {
     let named = |e: std::io::Error| Error::storage(format!("{}: {e}", file.location));
-    let plain = |range| FileStream {
-        file: file.clone(),
-        at: range,
-        chunk: Bytes::new(),
-    };
+    let plain = |range| FileStream::new(file, range);
     let whole = BufReader::with_capacity(64 << 10, plain(0..file.size));
     Ok(match compression {
         Compression::None => Box::new(plain(range)),
@@ -66,26 +59,6 @@ pub fn open_text(file: &ObjectFile, compression: Compression, range: Range<u64>)
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole).map_err(named)?),
         Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(whole)),
     })
-}
-
-/// A file read chunk by chunk.
-struct FileStream {
-    file: ObjectFile,
-    at: Range<u64>,
-    chunk: Bytes,
-}
-
-impl Read for FileStream {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        if self.chunk.is_empty() && self.at.start < self.at.end {
-            let end = self.at.end.min(self.at.start.saturating_add(CHUNK));
-            self.chunk = read_range(&self.file, self.at.start..end).map_err(std::io::Error::other)?;
-            self.at.start = end;
-        }
-        let length = self.chunk.as_ref().read(out)?;
-        bytes::Buf::advance(&mut self.chunk, length);
-        Ok(length)
-    }
 }
 
 #[cfg(test)]

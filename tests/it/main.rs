@@ -11,6 +11,7 @@ mod layers;
 mod memory;
 mod program;
 mod random_queries;
+mod reading;
 mod stores;
 
 /// Configurations and rows as text, shared with the tests of queries.

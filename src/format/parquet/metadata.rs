@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use std::sync::Arc;
 
 /// Bytes read from the end of a file in the hope that they hold the whole footer.
@@ -208,13 +208,17 @@ impl Footer {
             .map_or(0, |g| u64::try_from(g.num_rows()).unwrap_or(0))
     }
 
+    /// The chunks of a column's leaves in a row group.
+    pub fn chunks(&self, column: usize, group: usize) -> &[ColumnChunkMetaData] {
+        match (self.columns.get(column), self.metadata.row_groups().get(group)) {
+            (Some(c), Some(g)) => g.columns().get(c.leaves.clone()).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
     /// Compressed bytes of a column in a row group.
     pub fn column_bytes(&self, column: usize, group: usize) -> u64 {
-        let (Some(c), Some(g)) = (self.columns.get(column), self.metadata.row_groups().get(group)) else {
-            return 0;
-        };
-        let chunks = g.columns().get(c.leaves.clone()).unwrap_or_default();
-        chunks
+        self.chunks(column, group)
             .iter()
             .map(|c| u64::try_from(c.compressed_size()).unwrap_or(0))
             .sum()

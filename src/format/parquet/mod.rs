@@ -14,7 +14,11 @@ use crate::error::Result;
 use crate::expression::pruning::{Bounds, Verdict, verdict};
 use crate::storage::ObjectFile;
 use crate::types::ScalarValue;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes that a connection brings in the time of a round trip: so few are not worth a request of their own later.
+const ROUND_TRIP: u64 = 2 << 20;
 
 /// The Parquet format.
 #[derive(Debug, Default)]
@@ -62,6 +66,24 @@ impl FileFormat for ParquetFormat {
             });
         }
         Ok(partitions)
+    }
+
+    fn units(&self, info: &FileInfo) -> Option<u64> {
+        Some(Footer::of(info).ok()?.metadata.num_row_groups() as u64)
+    }
+
+    fn ranges(&self, partition: &Partition, request: &ScanRequest, filters_first: bool) -> Result<Vec<Range<u64>>> {
+        let all: Vec<usize> = (0..request.columns.len()).collect();
+        let (first, later): (Vec<usize>, Vec<usize>) = match filters_first {
+            true => all.into_iter().partition(|&c| reader::is_filter(request, c)),
+            false => (all, vec![]),
+        };
+        let mut ranges = reader::chunk_ranges(partition, request, &first)?;
+        let later = reader::chunk_ranges(partition, request, &later)?;
+        if later.iter().map(|r| r.end - r.start).sum::<u64>() <= ROUND_TRIP {
+            ranges.extend(later);
+        }
+        Ok(ranges)
     }
 
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>> {

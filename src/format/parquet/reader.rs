@@ -7,11 +7,14 @@
 //! ```
 
 use super::column::ColumnReader;
+use super::decode::chunk_range;
 use super::metadata::Footer;
 use crate::error::Result;
 use crate::format::{BatchReader, Partition, ScanRequest};
+use crate::storage::{fetch, is_remote};
 use crate::vector::{Batch, Column};
 use arrow::array::UInt32Array;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// See the module's picture.
@@ -125,6 +128,13 @@ impl RowGroupReader {
     /// Opens the columns that are not open yet; together, because two dictionaries are decompressed faster than one and one.
     fn open(&mut self, columns: &[usize]) -> Result<()> {
         let new: Vec<usize> = columns.iter().copied().filter(|&c| self.readers[c].is_none()).collect();
+        let _fetch = match is_remote(&self.partition.file) {
+            true => fetch(
+                &self.partition.file,
+                &chunk_ranges(&self.partition, &self.request, &new)?,
+            )?,
+            false => None,
+        };
         for &column in &new {
             let filtering =
                 column >= self.request.output || self.request.predicates.iter().any(|p| p.columns().contains(&column));
@@ -153,6 +163,29 @@ impl RowGroupReader {
             self.window = base;
         }
     }
+}
+
+/// Whether a column decides which rows are given out.
+pub(super) fn is_filter(request: &ScanRequest, column: usize) -> bool {
+    column >= request.output
+        || request.predicates.iter().any(|p| p.columns().contains(&column))
+        || request.runtime_filters.iter().any(|(c, _)| *c == column)
+}
+
+/// Where the chunks of these columns of the request are in the file.
+pub(super) fn chunk_ranges(partition: &Partition, request: &ScanRequest, columns: &[usize]) -> Result<Vec<Range<u64>>> {
+    let footer = Footer::of(&partition.info)?;
+    let wanted = columns.iter().filter_map(|&c| request.columns.get(c));
+    let in_file = wanted.filter(|c| c.partition_column.is_none());
+    let mut ranges = vec![];
+    for column in in_file.filter_map(|c| footer.column(&c.name)) {
+        for chunk in footer.chunks(column, partition.start as usize) {
+            let range = chunk_range(chunk)?;
+            // A chunk that claims to be elsewhere is reported by who reads it.
+            ranges.extend((range.end <= partition.file.size).then_some(range));
+        }
+    }
+    Ok(ranges)
 }
 
 /// A placeholder for columns of a window without survivors.

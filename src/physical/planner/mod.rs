@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::expression::{ExpressionList, PhysicalExpr, Predicate, RuntimeFilter};
 use crate::logical::statistics::Estimator;
 use crate::logical::{self, CteId, Expr, LogicalPlan};
-use crate::runtime::QueryContext;
+use crate::runtime::{QueryContext, RemoteCounters};
 use crate::types::{ColumnId, DataType, Field, Schema};
 use crate::vector::{Batch, Column};
 use std::collections::{HashMap, HashSet};
@@ -159,13 +159,18 @@ impl<'a> Planner<'a> {
     pub(super) fn plan(&mut self, plan: &LogicalPlan, required: &Required) -> Result<Stream> {
         self.path.push(plan);
         let mut stream = self.plan_node(plan, required)?;
-        if let Some(meter) = self.meter().cloned() {
+        let remote = RemoteCounters::part_of(self.context.metrics.remote.clone());
+        if let Some(meter) = self.meter() {
+            meter.remote = remote;
             for branch in stream.branches.iter_mut().filter(|b| b.transforms.is_empty()) {
+                meter.sources.push(branch.source.clone());
                 branch.source = Arc::new(MeteredSource {
                     source: branch.source.clone(),
                     work: meter.work.clone(),
+                    remote: meter.remote.clone(),
                 });
             }
+            let meter = meter.clone();
             let (ordered, schema) = (stream.ordered, stream.schema.clone());
             stream.push("Meter", Arc::new(Meter(meter.output)), schema);
             stream.ordered = ordered;

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::storage::credentials::Environment;
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
+use crate::storage::wire::Wire;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ pub(in crate::storage) fn azure(url: &str, name: &str, settings: &StoreSettings)
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(container)
         .with_client_options(options(allow_http))
+        .with_http_connector(Wire::default())
         .with_retry(retries(settings));
     if let Some(account) = &account {
         builder = builder.with_account(account);

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::storage::credentials::{Environment, google};
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
+use crate::storage::wire::Wire;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,12 +36,14 @@ pub(in crate::storage) fn gcs(url: &str, bucket: &str, settings: &StoreSettings)
         .with_bucket_name(bucket)
         .with_base_url(endpoint.trim_end_matches('/'))
         .with_client_options(options(allow_http))
+        .with_http_connector(Wire::default())
         .with_retry(retries(settings));
     if let Some(file) = settings.gcs_service_account.as_deref() {
         builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
             .with_base_url(endpoint.trim_end_matches('/'))
             .with_client_options(options(allow_http))
+            .with_http_connector(Wire::default())
             .with_retry(retries(settings))
             .with_service_account_path(file);
     }

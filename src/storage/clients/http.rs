@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::storage::credentials::Environment;
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
+use crate::storage::wire::counting;
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::http::HttpBuilder;
@@ -90,7 +91,7 @@ impl HttpConnector for Guarded {
             store: "HTTP",
             source: Box::new(e),
         })?;
-        Ok(HttpClient::new(client))
+        Ok(counting(HttpClient::new(client)))
     }
 }
 

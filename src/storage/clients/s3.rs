@@ -7,6 +7,7 @@ use crate::storage::credentials::Environment;
 use crate::storage::credentials::aws::{self, Provider};
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Describe, Store, wait};
+use crate::storage::wire::Wire;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
@@ -31,6 +32,7 @@ pub(in crate::storage) fn s3(url: &str, bucket: &str, settings: &StoreSettings) 
         .with_bucket_name(bucket)
         .with_region(&region)
         .with_client_options(options(allow_http))
+        .with_http_connector(Wire::default())
         .with_retry(retries(settings));
     if let Some(endpoint) = &endpoint {
         // The variable for S3 alone would win over it.
