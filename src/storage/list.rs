@@ -30,14 +30,10 @@ pub fn list(location: &Location) -> Result<Vec<ObjectFile>> {
 /// # Errors
 /// When the store does not answer.
 pub fn file_at_location(location: &Location) -> Result<Option<ObjectFile>> {
-    if location.is_pattern() || location.folder {
+    if location.is_pattern() {
         return Ok(None);
     }
-    match wait(location.store.objects.head(&location.base_path))? {
-        Ok(meta) => Ok(Some(file_at(location, location.base.as_str().into(), &meta))),
-        Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(e) => Err(store_error(&location.text, e)),
-    }
+    wait(find_file(location))?
 }
 
 /// Whether there is a file or folder at the location, or some file matches its pattern.
