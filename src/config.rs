@@ -33,6 +33,12 @@ pub struct Config {
     pub partition_overwrite: String,
     /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
     pub compression: String,
+    /// What is done about rows of text that cannot be read: fail, null, skip or quarantine.
+    pub bad_rows: String,
+    /// Bad rows of a table after which a statement fails all the same.
+    pub max_bad_rows: u64,
+    /// The folder for quarantined rows; empty means none.
+    pub quarantine_location: String,
     /// How object stores are reached.
     pub stores: StoreSettings,
 }
@@ -104,6 +110,9 @@ impl Default for Config {
             row_group_rows: 1 << 20,
             compression: "snappy".into(),
             stores: StoreSettings::default(),
+            bad_rows: "fail".into(),
+            max_bad_rows: u64::MAX,
+            quarantine_location: String::new(),
         }
     }
 }
@@ -326,6 +335,41 @@ pub static SETTINGS: &[Setting] = &[
         doc: "how often a request to a store is repeated that failed by no fault of its own",
         get: |c| c.stores.request_retries.to_string(),
         set: |c, v| number(v, 0, 1000).map(|n| c.stores.request_retries = n),
+    },
+    Setting {
+        name: "bad_rows",
+        doc: "rows of text that cannot be read: fail, or read them as null, skip them, or quarantine them in files",
+        get: |c| c.bad_rows.clone(),
+        set: |c, v| match v.to_lowercase().as_str() {
+            known @ ("fail" | "null" | "skip" | "quarantine") => {
+                c.bad_rows = known.into();
+                Ok(())
+            }
+            _ => Err(Error::plan(format!(
+                "bad_rows must be fail, null, skip or quarantine, found \"{v}\""
+            ))),
+        },
+    },
+    Setting {
+        name: "max_bad_rows",
+        doc: "bad rows of a table after which a statement fails all the same, or unlimited",
+        get: |c| match c.max_bad_rows {
+            u64::MAX => "unlimited".into(),
+            n => n.to_string(),
+        },
+        set: |c, v| match v {
+            "unlimited" => Ok(c.max_bad_rows = u64::MAX),
+            v => number(v, 0, usize::MAX).map(|n| c.max_bad_rows = n as u64),
+        },
+    },
+    Setting {
+        name: "quarantine_location",
+        doc: "the folder where bad_rows = quarantine puts rows, as JSON lines with file, line and reason",
+        get: |c| c.quarantine_location.clone(),
+        set: |c, v| {
+            c.quarantine_location = v.into();
+            Ok(())
+        },
     },
     Setting {
         name: "debug_hash",

@@ -27,6 +27,9 @@ pub struct TableDefinition {
     pub external: bool,
     /// As the list of formats names it.
     pub format: String,
+    /// The SerDe class, when the table was declared with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serde: Option<String>,
     /// Options of the format under its own names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,

@@ -2,6 +2,7 @@
 
 pub mod commit;
 mod definition;
+mod drift;
 mod information_schema;
 mod journal;
 mod lock;

@@ -5,6 +5,7 @@
 
 use super::commit;
 use super::definition::{PartitionDefinition, TableDefinition};
+use super::drift::{check_declared, unify};
 use super::partition_filter::PartitionFilter;
 use super::partitioned::{PartitionFile, PartitionedTable};
 use super::partitions::{partition_keys, partition_value};
@@ -13,7 +14,7 @@ use super::table::{DataFile, FileTable, PartitionCounts, Table, TableColumn, Tab
 use crate::error::{Error, Result};
 use crate::format::{FileFormat, FileInfo, FormatEntry, Options, TypeGuess, find_format, format_of_file};
 use crate::storage::{Location, ObjectFile, fetch, file_at_location, is_remote, list};
-use crate::types::{DataType, ScalarValue, common_type, is_decimal, is_integer, type_name};
+use crate::types::{DataType, ScalarValue};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -356,85 +357,6 @@ pub fn in_parallel<I: Sync, T: Send>(
         .collect();
     done.sort_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, result)| result).collect()
-}
-
-/// One schema for all files: by position for text without names, by name otherwise, each column with the common type.
-fn unify(entry: &FormatEntry, files: &[ObjectFile], infos: &[Arc<FileInfo>]) -> Result<Vec<TableColumn>> {
-    let mut columns: Vec<(TableColumn, usize)> = vec![];
-    // Where a column called so is: a list would make wide tables quadratic.
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let text = entry.name() != "PARQUET";
-    for (at, info) in infos.iter().enumerate() {
-        for (position, (name, data_type)) in info.columns.iter().enumerate() {
-            let place = match entry.by_position {
-                true => (position < columns.len()).then_some(position),
-                false => places.get(&name.to_lowercase()).copied(),
-            };
-            let Some((known, first)) = place.and_then(|p| columns.get_mut(p)) else {
-                places.insert(name.to_lowercase(), columns.len());
-                columns.push((column(name, data_type.clone()), at));
-                continue;
-            };
-            known.data_type = match common_type(&known.data_type, data_type) {
-                Some(common) => common,
-                // What was guessed from samples of text can always be read as text.
-                None if text => DataType::Utf8View,
-                None => {
-                    return Err(Error::plan(format!(
-                        "column \"{name}\" is {} in {} but {} in {}",
-                        type_name(&known.data_type),
-                        files[*first].location,
-                        type_name(data_type),
-                        files[at].location
-                    ))
-                    .with_hint(
-                        "declare the columns with CREATE EXTERNAL TABLE, or name files of one type with a pattern",
-                    ));
-                }
-            };
-        }
-    }
-    Ok(columns.into_iter().map(|(column, _)| column).collect())
-}
-
-/// Whether values of the files' types can be read as those declared.
-fn check_declared(
-    name: &TableName,
-    declared: &[TableColumn],
-    files: &[ObjectFile],
-    infos: &[Arc<FileInfo>],
-) -> Result<()> {
-    for (file, info) in files.iter().zip(infos) {
-        for column in declared {
-            let Some((_, found)) = info.columns.iter().find(|(n, _)| n.eq_ignore_ascii_case(&column.name)) else {
-                continue;
-            };
-            if !is_readable(found, &column.data_type) {
-                return Err(Error::plan(format!(
-                    "table {name} declares column \"{}\" as {}, but it is {} in {}",
-                    column.name,
-                    type_name(&column.data_type),
-                    type_name(found),
-                    file.location
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Widening, and narrowing within integers and decimals and timestamps, which is checked value by value.
-fn is_readable(found: &DataType, declared: &DataType) -> bool {
-    use DataType::*;
-    let exact = |t: &DataType| is_integer(t) || is_decimal(t);
-    match (found, declared) {
-        (a, b) if a == b => true,
-        (a, b) if exact(a) && exact(b) => true,
-        (Float64, Float32) | (Timestamp(..), Timestamp(..)) => true,
-        (BinaryView, Utf8View) | (Utf8View, BinaryView) => true,
-        (List(a), List(b)) => is_readable(a.data_type(), b.data_type()),
-        (a, b) => common_type(a, b).as_ref() == Some(b),
-    }
 }
 
 /// Partition columns of files that a query names: those keys that all files have, with the narrowest type of all values.

@@ -6,6 +6,7 @@ use super::report::{Exit, report};
 use super::variables::Variables;
 use super::watch::{Display, Stopped, Watch, count, size};
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::Metrics;
 use crate::session::{Rows, Session, StatementResult};
 use crate::sql::{StatementText, split_statements};
 use std::fs::File;
@@ -159,9 +160,12 @@ impl Shell {
             (Ok(_), Some(Stopped::Interrupted)) => return Err(Error::cancelled()),
             (result, _) => result?,
         };
+        let context = self.session.running();
+        let context = context.filter(|c| before.is_none_or(|b| !Arc::ptr_eq(&b, &c.metrics)));
+        if let Some(warning) = context.as_ref().and_then(|c| bad_rows_warning(&c.metrics)) {
+            self.tell(&warning);
+        }
         if self.timer {
-            let context = self.session.running();
-            let context = context.filter(|c| before.is_none_or(|b| !Arc::ptr_eq(&b, &c.metrics)));
             self.tell(&summary(what, rows, begin.elapsed(), context.as_ref()));
         } else if let Some(what) = what.filter(|_| self.interactive) {
             self.tell(&what);
@@ -247,8 +251,22 @@ fn summary(
         }
         parts.push(format!("peak {}", size(context.memory.peak() as u64)));
         parts.push(format!("spilled {}", size(m.bytes_spilled.get())));
+        if m.bad_rows.get() > 0 {
+            parts.push(format!("bad rows {}", count(m.bad_rows.get())));
+        }
     }
     parts.join(" · ")
+}
+
+/// What a statement that went on in spite of bad rows has to say about them.
+fn bad_rows_warning(metrics: &Metrics) -> Option<String> {
+    let rows = match metrics.bad_rows.get() {
+        0 => return None,
+        1 => "1 bad row was".to_string(),
+        n => format!("{} bad rows were", count(n)),
+    };
+    let first = metrics.first_bad_row().unwrap_or_default();
+    Some(format!("warning: {rows} not read as declared; the first: {first}"))
 }
 
 /// Columns of the window that standard output goes to.

@@ -33,13 +33,27 @@ pub(super) fn column_sources(
     request.columns.iter().map(source).collect()
 }
 
-/// The batch that a scan gives out: decoded columns and constants, filtered by the request's predicates, without the
-/// columns that only those needed.
+/// The positions of `rows` rows without those dropped; `None` when all are left.
+pub(super) fn without(rows: usize, dropped: &[u32]) -> Option<Vec<u32>> {
+    if dropped.is_empty() {
+        return None;
+    }
+    let mut dropped = dropped.iter().copied().peekable();
+    Some(
+        (0..rows as u32)
+            .filter(|row| dropped.next_if_eq(row).is_none())
+            .collect(),
+    )
+}
+
+/// The batch that a scan gives out: decoded columns and constants, the rows at the positions `kept`, filtered by the
+/// request's predicates, without the columns that only those needed.
 pub(super) fn finish_batch(
     request: &ScanRequest,
     sources: &[ColumnSource],
     decoded: Vec<Option<Column>>,
     rows: usize,
+    kept: Option<Vec<u32>>,
 ) -> Result<Batch> {
     let columns = sources
         .iter()
@@ -53,6 +67,9 @@ pub(super) fn finish_batch(
             }
         });
     let mut batch = Batch::new(columns.collect::<Result<_>>()?, rows);
+    if let Some(kept) = kept {
+        batch = batch.select(kept);
+    }
     for predicate in &request.predicates {
         batch = predicate.select(batch)?;
     }

@@ -1,59 +1,96 @@
-//! JSON lines: one document per line. Names are compared without regard to case, a missing or null member is NULL, numbers
-//! and booleans are taken as text where a column is declared as text.
+//! JSON lines: one document per line. Names are compared without regard to case unless told otherwise, a missing or null
+//! member is NULL, numbers and booleans are taken as text where a column is declared as text. What is no JSON object, and a
+//! member that is no value of its column's type, make a bad row ([`super::bad_rows`]).
 
 mod write;
 
 pub use write::write_json;
 
-use super::columns::{ColumnSource, column_sources, finish_batch};
-use super::csv::line_number;
+use super::bad_rows::{BadRowLog, BadRowOptions, Fault};
+use super::columns::{ColumnSource, column_sources, finish_batch, without};
+use super::lines::{Lines, chunks};
 use super::registry::{FormatOption, Options};
+use super::spelling::Spelling;
 use super::values::ValueBuilder;
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::{Error, Result};
-use crate::storage::{Compression, ObjectFile, open_text};
+use crate::storage::{Compression, ObjectFile};
 use crate::types::{DataType, ScalarValue, array_of, common_type, row_of, type_name};
 use crate::vector::{Batch, Column};
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Field, Fields};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Bytes of a file that one worker reads at a time.
-const CHUNK: u64 = 8 << 20;
 /// Lines and bytes of a file that are looked at for its columns.
 const SAMPLE_LINES: usize = 20_000;
 const SAMPLE_BYTES: u64 = 4 << 20;
+/// What options begin with that name the member of a column: `mapping.column` = `member`.
+pub const JSON_MAPPING: &str = "mapping.";
 
 /// The names of the options.
-pub static JSON_OPTIONS: &[FormatOption] = &[&["ignore_malformed", "ignore.malformed.json"]];
+pub static JSON_OPTIONS: &[FormatOption] = &[
+    &["ignore_malformed", "ignore.malformed.json"],
+    &["dots_in_keys", "dots.in.keys"],
+    &["case_insensitive", "case.insensitive"],
+    &["timestamp_format", "timestamp.formats", "timestampformat"],
+    &["date_format", "dateformat"],
+    &["encoding", "serialization.encoding", "charset"],
+    &["bad_rows"],
+    &["max_bad_rows"],
+    &["quarantine_location"],
+];
 
 /// One JSON document per line.
 #[derive(Debug)]
 pub struct JsonFormat {
     /// Lines that are no JSON objects give rows of NULLs.
     ignore_malformed: bool,
+    names: Names,
+    spelling: Spelling,
+    bad_rows: BadRowOptions,
+}
+
+/// How columns find their members.
+#[derive(Debug, Clone)]
+struct Names {
+    /// Columns whose member is called otherwise.
+    mapping: BTreeMap<String, String>,
+    /// Whether a point in a member's name is an underscore in the column's.
+    dots: bool,
+    ignore_case: bool,
 }
 
 impl JsonFormat {
     pub fn new(options: &Options) -> Result<Self> {
-        let ignore_malformed = match options
-            .get(JSON_OPTIONS, "ignore_malformed")
-            .map(str::to_lowercase)
-            .as_deref()
-        {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                return Err(Error::plan(format!(
-                    "option ignore_malformed is true or false, found \"{other}\""
-                )));
-            }
+        let flag = |name: &str, usual: bool| match options.get(JSON_OPTIONS, name).map(str::to_lowercase).as_deref() {
+            None => Ok(usual),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(other) => Err(Error::plan(format!(
+                "option {name} is true or false, found \"{other}\""
+            ))),
         };
-        Ok(Self { ignore_malformed })
+        let mapping = options.iter().filter_map(|(name, member)| {
+            let column = name.strip_prefix(JSON_MAPPING)?;
+            Some((column.to_string(), member.to_string()))
+        });
+        let spelling = Spelling::of(JSON_OPTIONS, options)?;
+        if spelling.latin1 {
+            return Err(Error::unsupported("JSON in another encoding than utf-8"));
+        }
+        Ok(Self {
+            ignore_malformed: flag("ignore_malformed", false)?,
+            names: Names {
+                mapping: mapping.collect(),
+                dots: flag("dots_in_keys", false)?,
+                ignore_case: flag("case_insensitive", true)?,
+            },
+            spelling,
+            bad_rows: BadRowOptions::of(JSON_OPTIONS, options)?,
+        })
     }
 }
 
@@ -67,17 +104,15 @@ impl FileFormat for JsonFormat {
         if sample {
             let mut lines = Lines::open(file, 0..file.size)?;
             for _ in 0..SAMPLE_LINES {
-                if lines.offset > SAMPLE_BYTES {
+                if lines.position() > SAMPLE_BYTES {
                     break;
                 }
-                match lines.next_document(self.ignore_malformed)? {
-                    None => break,
-                    Some(Value::Object(members)) => {
-                        for (name, value) in &members {
-                            widen(&mut columns, name, infer(value));
-                        }
+                let Some(line) = lines.next_line()? else { break };
+                // What is wrong with a line is told when it is read.
+                if let Ok(Value::Object(members)) = serde_json::from_slice(line) {
+                    for (name, value) in &members {
+                        widen(&mut columns, &self.names.column(name), infer(value));
                     }
-                    Some(_) => {}
                 }
             }
             columns.iter_mut().for_each(|(_, t)| *t = settle(t.clone()));
@@ -95,106 +130,79 @@ impl FileFormat for JsonFormat {
         constants: &[ScalarValue],
         _request: &ScanRequest,
     ) -> Result<Vec<Partition>> {
-        let chunks = match Compression::of(&file.location)? {
-            Compression::None => file.size.div_ceil(CHUNK),
-            _ => 1,
-        };
-        let partition = |i: u64| {
-            let end = if i + 1 == chunks { file.size } else { (i + 1) * CHUNK };
-            Partition {
-                file: file.clone(),
-                info: info.clone(),
-                constants: constants.to_vec(),
-                start: i * CHUNK,
-                end,
-                rows: None,
-                bytes: end - i * CHUNK,
-            }
-        };
-        Ok((0..chunks).map(partition).collect())
+        Ok(chunks(file, Compression::of(&file.location)?, info, constants))
+    }
+
+    fn bad_rows(&self) -> Option<&BadRowOptions> {
+        Some(&self.bad_rows)
     }
 
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>> {
         // Every column is looked up by name in each document, so the position only has to say that it is in the file.
         let sources = column_sources(request, partition, |_| Some(0))?;
+        let lines = Lines::open(&partition.file, partition.start..partition.end)?;
+        let members = request.columns.iter().map(|c| self.names.member(&c.name)).collect();
         Ok(Box::new(JsonReader {
-            lines: Lines::open(&partition.file, partition.start..partition.end)?,
+            bad_rows: BadRowLog::new(&partition.file, lines.compression),
+            lines,
             request: request.clone(),
             sources,
+            members,
+            names: self.names.clone(),
             ignore_malformed: self.ignore_malformed,
+            spelling: self.spelling.clone(),
         }))
     }
 }
 
-/// The lines that start in a range of a file. A line feed cannot be inside a JSON string, so each one ends a line.
-struct Lines {
-    input: BufReader<Box<dyn Read + Send>>,
-    file: ObjectFile,
-    compression: Compression,
-    line: Vec<u8>,
-    /// Where the next line starts, and where the range ends.
-    offset: u64,
-    end: u64,
+impl Names {
+    /// The column that a member is, when the files tell the columns.
+    fn column(&self, member: &str) -> String {
+        if let Some((column, _)) = self.mapping.iter().find(|(_, m)| m.as_str() == member) {
+            return column.clone();
+        }
+        match self.dots {
+            true => member.replace('.', "_"),
+            false => member.to_string(),
+        }
+    }
+
+    /// What the member of a column is called.
+    fn member(&self, column: &str) -> String {
+        self.mapping
+            .get(&column.to_lowercase())
+            .cloned()
+            .unwrap_or_else(|| column.to_string())
+    }
+
+    /// Takes the member of that name out of a document.
+    fn take(&self, document: &mut Value, name: &str) -> Value {
+        let Some(members) = document.as_object_mut() else {
+            return Value::Null;
+        };
+        // Most files spell names as the table does.
+        if let Some(value) = members.get_mut(name) {
+            return value.take();
+        }
+        let same = |found: &str| match (self.ignore_case, self.dots) {
+            (true, false) => found.eq_ignore_ascii_case(name),
+            (true, true) => found.replace('.', "_").eq_ignore_ascii_case(name),
+            (false, true) => found.replace('.', "_") == name,
+            (false, false) => false,
+        };
+        let found = members.iter_mut().find(|(n, _)| same(n));
+        found.map_or(Value::Null, |(_, value)| value.take())
+    }
 }
 
-impl Lines {
-    fn open(file: &ObjectFile, range: Range<u64>) -> Result<Self> {
-        let compression = Compression::of(&file.location)?;
-        let plain = compression == Compression::None;
-        let start = if plain { range.start.saturating_sub(1) } else { 0 };
-        let mut lines = Self {
-            input: BufReader::with_capacity(256 << 10, open_text(file, compression, start..file.size)?),
-            file: file.clone(),
-            compression,
-            line: vec![],
-            offset: start,
-            end: if plain { range.end } else { u64::MAX },
-        };
-        if start < range.start && plain {
-            lines.read_line()?;
-        }
-        Ok(lines)
-    }
-
-    fn read_line(&mut self) -> Result<bool> {
-        self.line.clear();
-        let read = self.input.read_until(b'\n', &mut self.line);
-        let read =
-            read.map_err(|e| Error::bad_file(format!("{}: after byte {}: {e}", self.file.location, self.offset)))?;
-        self.offset += read as u64;
-        Ok(read > 0)
-    }
-
-    /// The next document of the range; blank lines are left out.
-    fn next_document(&mut self, ignore_malformed: bool) -> Result<Option<Value>> {
-        while self.offset < self.end && self.read_line()? {
-            let text = self.line.trim_ascii();
-            let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
-            if text.is_empty() {
-                continue;
-            }
-            return match serde_json::from_slice(text) {
-                Ok(value @ Value::Object(_)) => Ok(Some(value)),
-                _ if ignore_malformed => Ok(Some(Value::Null)),
-                Ok(other) => Err(self.error(0, format!("expected a JSON object, found {}", kind(&other)))),
-                Err(e) => Err(self.error(e.column(), format!("not JSON: {}", cause(&e)))),
-            };
-        }
-        Ok(None)
-    }
-
-    /// An error about the line that was just read.
-    fn error(&self, column: usize, what: String) -> Error {
-        let start = self.offset - self.line.len() as u64;
-        let line = line_number(&self.file, self.compression, start).unwrap_or(0);
-        let place = if column > 0 {
-            format!(", character {column}")
-        } else {
-            String::new()
-        };
-        Error::bad_file(format!("{}: line {line}{place}: {what}", self.file.location))
-            .with_hint("a JSON file has one object per line")
-    }
+/// The document in a line, without blanks around it.
+fn document(text: &[u8]) -> Result<Value, Fault> {
+    let what = match serde_json::from_slice(text) {
+        Ok(value @ Value::Object(_)) => return Ok(value),
+        Ok(other) => format!("expected a JSON object, found {}", kind(&other)),
+        Err(e) => format!("character {}: not JSON: {}", e.column(), cause(&e)),
+    };
+    Err(Fault::of_row(what).with_hint("a JSON file has one object per line"))
 }
 
 /// serde_json's message without its position, which counts from the start of the line.
@@ -272,30 +280,64 @@ struct JsonReader {
     lines: Lines,
     request: Arc<ScanRequest>,
     sources: Vec<ColumnSource>,
+    /// What the member of each column is called.
+    members: Vec<String>,
+    names: Names,
     ignore_malformed: bool,
+    spelling: Spelling,
+    bad_rows: BadRowLog,
+}
+
+impl JsonReader {
+    /// Adds the values of one document to the columns, NULL for what is wrong; the first thing that is.
+    fn take(&self, mut document: Value, columns: &mut [Vec<Value>]) -> Option<Fault> {
+        let mut fault = None;
+        let wanted = self.request.columns.iter().zip(&self.members).zip(&self.sources);
+        for (((column, member), source), values) in wanted.zip(columns) {
+            if matches!(source, ColumnSource::Constant(_)) {
+                continue;
+            }
+            let value = self.names.take(&mut document, member);
+            // Checked here, where the line is known; building arrays of checked values cannot fail.
+            match check(&value, &column.data_type, &self.spelling) {
+                Ok(()) => values.push(value),
+                Err(what) => {
+                    values.push(Value::Null);
+                    fault.get_or_insert_with(|| Fault::of_column(&column.name, what));
+                }
+            }
+        }
+        fault
+    }
 }
 
 impl BatchReader for JsonReader {
     fn next(&mut self) -> Result<Option<Batch>> {
         let mut columns: Vec<Vec<Value>> = vec![vec![]; self.request.columns.len()];
-        let mut rows = 0;
+        let (mut rows, mut dropped) = (0, vec![]);
         while rows < self.request.batch_rows {
-            let Some(mut document) = self.lines.next_document(self.ignore_malformed)? else {
-                break;
-            };
-            for ((column, values), source) in self.request.columns.iter().zip(&mut columns).zip(&self.sources) {
-                if matches!(source, ColumnSource::Constant(_)) {
-                    continue;
+            let Some(line) = self.lines.next_line()? else { break };
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            let fault = match document(line) {
+                Ok(document) => self.take(document, &mut columns),
+                Err(fault) => {
+                    self.take(Value::Null, &mut columns);
+                    Some(fault).filter(|_| !self.ignore_malformed)
                 }
-                let value = member(&mut document, &column.name).map_or(Value::Null, Value::take);
-                // Checked here, where the line is known; building arrays of checked values cannot fail.
-                check(&value, &column.data_type)
-                    .map_err(|what| self.lines.error(0, format!("column \"{}\": {what}", column.name)))?;
-                values.push(value);
+            };
+            if let Some(fault) = fault {
+                let (start, row) = (self.lines.start(), self.lines.line());
+                if !self.bad_rows.note(&self.request.bad_rows, start, &fault, row)? {
+                    dropped.push(rows as u32);
+                }
             }
             rows += 1;
         }
         if rows == 0 {
+            self.bad_rows.flush(&self.request.bad_rows)?;
             return Ok(None);
         }
         let decoded = columns
@@ -307,24 +349,20 @@ impl BatchReader for JsonReader {
                     ColumnSource::Constant(_) => None,
                     ColumnSource::File(_) => {
                         let values: Vec<&Value> = values.iter().collect();
-                        Some(Column::Array(build(&values, &column.data_type)?))
+                        Some(Column::Array(build(&values, &column.data_type, &self.spelling)?))
                     }
                 })
             });
-        finish_batch(&self.request, &self.sources, decoded.collect::<Result<_>>()?, rows).map(Some)
+        let decoded = decoded.collect::<Result<_>>()?;
+        finish_batch(&self.request, &self.sources, decoded, rows, without(rows, &dropped)).map(Some)
     }
 }
 
-fn member<'a>(document: &'a mut Value, name: &str) -> Option<&'a mut Value> {
-    let members = document.as_object_mut()?;
-    // Most files spell names as the table does.
-    if members.contains_key(name) {
-        return members.get_mut(name);
+impl Drop for JsonReader {
+    /// A query that has enough rows reads no further; what was quarantined until then is kept.
+    fn drop(&mut self) {
+        let _ = self.bad_rows.flush(&self.request.bad_rows);
     }
-    members
-        .iter_mut()
-        .find(|(n, _)| n.eq_ignore_ascii_case(name))
-        .map(|(_, v)| v)
 }
 
 fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
@@ -342,27 +380,27 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
 }
 
 /// What is wrong with a value for a column of this type.
-fn check(value: &Value, t: &DataType) -> Result<(), String> {
+fn check(value: &Value, t: &DataType, spelling: &Spelling) -> Result<(), String> {
     match (value, t) {
         (Value::Null, _) | (_, DataType::Utf8View) => Ok(()),
-        (Value::Array(items), DataType::List(f)) => items.iter().try_for_each(|v| check(v, f.data_type())),
+        (Value::Array(items), DataType::List(f)) => items.iter().try_for_each(|v| check(v, f.data_type(), spelling)),
         (Value::Object(_), DataType::Struct(fields)) => fields
             .iter()
-            .try_for_each(|f| check(field(value, f.name()), f.data_type())),
+            .try_for_each(|f| check(field(value, f.name()), f.data_type(), spelling)),
         (Value::Object(members), DataType::Map(entries, _)) => {
             let (key, item) = map_types(entries)?;
             members.iter().try_for_each(|(k, v)| {
-                scalar(&Value::String(k.clone()), &key)?;
-                check(v, &item)
+                scalar(&Value::String(k.clone()), &key, spelling)?;
+                check(v, &item, spelling)
             })
         }
-        (value, t) if !t.is_nested() && !value.is_array() && !value.is_object() => scalar(value, t),
+        (value, t) if !t.is_nested() && !value.is_array() && !value.is_object() => scalar(value, t, spelling),
         (value, t) => Err(format!("expected {}, found {}", type_name(t), kind(value))),
     }
 }
 
-fn scalar(value: &Value, t: &DataType) -> Result<(), String> {
-    let mut builder = ValueBuilder::new(t, 1, false).map_err(|e| e.message().to_string())?;
+fn scalar(value: &Value, t: &DataType, spelling: &Spelling) -> Result<(), String> {
+    let mut builder = ValueBuilder::new(t, 1, spelling).map_err(|e| e.message().to_string())?;
     builder
         .append(text(value).as_bytes())
         .ok_or_else(|| format!("\"{}\" is not a value of type {}", text(value), type_name(t)))
@@ -388,7 +426,7 @@ fn text(value: &Value) -> String {
 }
 
 /// An array of the values, which [`check`] has let through.
-fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
+fn build(values: &[&Value], t: &DataType, spelling: &Spelling) -> Result<ArrayRef> {
     let valid = || -> NullBuffer { values.iter().map(|v| !v.is_null()).collect() };
     Ok(match t {
         DataType::List(item) => {
@@ -398,7 +436,7 @@ fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
             Arc::new(ListArray::try_new(
                 item.clone(),
                 offsets,
-                build(&flat, item.data_type())?,
+                build(&flat, item.data_type(), spelling)?,
                 Some(valid()),
             )?)
         }
@@ -407,6 +445,7 @@ fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
                 build(
                     &values.iter().map(|v| field(v, f.name())).collect::<Vec<_>>(),
                     f.data_type(),
+                    spelling,
                 )
             };
             let arrays = fields.iter().map(members).collect::<Result<Vec<_>>>()?;
@@ -422,8 +461,8 @@ fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
             let objects = || values.iter().filter_map(|v| v.as_object());
             let offsets = OffsetBuffer::from_lengths(values.iter().map(|v| v.as_object().map_or(0, |o| o.len())));
             let keys: Vec<Value> = objects().flat_map(|o| o.keys().cloned().map(Value::String)).collect();
-            let keys = build(&keys.iter().collect::<Vec<_>>(), &key)?;
-            let items = build(&objects().flat_map(|o| o.values()).collect::<Vec<_>>(), &item)?;
+            let keys = build(&keys.iter().collect::<Vec<_>>(), &key, spelling)?;
+            let items = build(&objects().flat_map(|o| o.values()).collect::<Vec<_>>(), &item, spelling)?;
             let fields: Fields = match entries.data_type() {
                 DataType::Struct(fields) => fields.clone(),
                 _ => Fields::empty(),
@@ -438,7 +477,7 @@ fn build(values: &[&Value], t: &DataType) -> Result<ArrayRef> {
             )?)
         }
         t => {
-            let mut builder = ValueBuilder::new(t, values.len(), false)?;
+            let mut builder = ValueBuilder::new(t, values.len(), spelling)?;
             for value in values {
                 match value {
                     Value::Null => builder.append_null(),

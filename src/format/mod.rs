@@ -1,15 +1,22 @@
 //! File formats: how to know what is in a file, read it partition by partition, and write it.
 
+mod bad_rows;
 mod columns;
 pub mod csv;
 pub mod json;
+mod lines;
 pub mod parquet;
+mod patterns;
 mod registry;
+mod serde;
+mod spelling;
 #[cfg(test)]
 mod testing;
 mod values;
 
+pub use bad_rows::{BadRowOptions, BadRowPolicy, BadRows};
 pub use registry::{FORMATS, FormatEntry, FormatOption, Options, find_format, format_of_file};
+pub use serde::{format_of_input, format_of_serde, hive_property, serde_of};
 pub(crate) use values::{TypeGuess, parse_value};
 
 use crate::error::Result;
@@ -63,6 +70,11 @@ pub trait FileFormat: Debug + Send + Sync {
         Ok(vec![start..end.min(start.saturating_add(TEXT_AHEAD))])
     }
 
+    /// What the table's options say about rows that cannot be read; `None` when there are no such rows.
+    fn bad_rows(&self) -> Option<&BadRowOptions> {
+        None
+    }
+
     /// Starts reading one partition.
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>>;
 }
@@ -102,6 +114,8 @@ pub struct ScanRequest {
     pub runtime_filters: Vec<(usize, RuntimeFilter)>,
     /// Rows per batch.
     pub batch_rows: usize,
+    /// What is done about rows that cannot be read.
+    pub bad_rows: BadRows,
 }
 
 /// One column of a scan. A file that lacks it gives NULLs.

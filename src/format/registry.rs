@@ -2,8 +2,9 @@
 
 use super::FileFormat;
 use super::csv::{CSV_OPTIONS, CsvFormat, CsvOptions};
-use super::json::{JSON_OPTIONS, JsonFormat};
+use super::json::{JSON_MAPPING, JSON_OPTIONS, JsonFormat};
 use super::parquet::ParquetFormat;
+use super::patterns::{PATTERN_OPTIONS, PatternFormat};
 use crate::error::{Error, Result};
 use crate::storage::Compression;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct FormatEntry {
     /// Extensions of file names, without those of compressions.
     pub extensions: &'static [&'static str],
     pub options: &'static [FormatOption],
+    /// What options begin with whose rest is a column's name.
+    pub option_prefix: Option<&'static str>,
     /// Whether columns of several files are matched by position and not by name.
     pub by_position: bool,
     create: fn(&Options) -> Result<Arc<dyn FileFormat>>,
@@ -63,6 +66,7 @@ pub static FORMATS: &[FormatEntry] = &[
         names: &["PARQUET"],
         extensions: &["parquet", "parq", "pq"],
         options: &[],
+        option_prefix: None,
         by_position: false,
         create: |_| Ok(Arc::new(ParquetFormat)),
     },
@@ -70,6 +74,7 @@ pub static FORMATS: &[FormatEntry] = &[
         names: &["CSV", "TSV"],
         extensions: &["csv", "tsv", "tab"],
         options: CSV_OPTIONS,
+        option_prefix: None,
         by_position: true,
         create: |o| Ok(Arc::new(CsvFormat::new("CSV", CsvOptions::csv(o)?))),
     },
@@ -77,6 +82,7 @@ pub static FORMATS: &[FormatEntry] = &[
         names: &["TEXTFILE"],
         extensions: &["txt", "text"],
         options: CSV_OPTIONS,
+        option_prefix: None,
         by_position: true,
         create: |o| Ok(Arc::new(CsvFormat::new("TEXTFILE", CsvOptions::text(o)?))),
     },
@@ -84,6 +90,7 @@ pub static FORMATS: &[FormatEntry] = &[
         names: &["OPENCSV"],
         extensions: &[],
         options: CSV_OPTIONS,
+        option_prefix: None,
         by_position: true,
         create: |o| Ok(Arc::new(CsvFormat::new("OPENCSV", CsvOptions::open_csv(o)?))),
     },
@@ -91,8 +98,25 @@ pub static FORMATS: &[FormatEntry] = &[
         names: &["JSON", "JSONFILE", "NDJSON"],
         extensions: &["json", "jsonl", "ndjson"],
         options: JSON_OPTIONS,
+        option_prefix: Some(JSON_MAPPING),
         by_position: false,
         create: |o| Ok(Arc::new(JsonFormat::new(o)?)),
+    },
+    FormatEntry {
+        names: &["REGEX"],
+        extensions: &[],
+        options: PATTERN_OPTIONS,
+        option_prefix: None,
+        by_position: true,
+        create: |o| Ok(Arc::new(PatternFormat::regex(o)?)),
+    },
+    FormatEntry {
+        names: &["GROK"],
+        extensions: &[],
+        options: PATTERN_OPTIONS,
+        option_prefix: None,
+        by_position: false,
+        create: |o| Ok(Arc::new(PatternFormat::grok(o)?)),
     },
 ];
 
@@ -105,11 +129,24 @@ impl FormatEntry {
         (self.create)(options)
     }
 
+    /// Our name for an option that is called so, in any case; `None` when this format has none.
+    pub fn option(&self, name: &str) -> Option<String> {
+        let name = name.to_lowercase();
+        if let Some(prefix) = self.option_prefix
+            && name.len() > prefix.len()
+            && name.starts_with(prefix)
+        {
+            return Some(name);
+        }
+        let names = self.options.iter().find(|names| names.contains(&name.as_str()))?;
+        names.first().map(|first| first.to_string())
+    }
+
     /// # Errors
     /// For the first name that is no option of this format, with the nearest one.
     pub fn check_options(&self, options: &Options) -> Result<()> {
         let known = || self.options.iter().flat_map(|names| names.iter().copied());
-        match options.iter().find(|(name, _)| !known().any(|k| k == *name)) {
+        match options.iter().find(|(name, _)| self.option(name).is_none()) {
             None => Ok(()),
             Some((name, _)) => {
                 let own: Vec<&str> = self.options.iter().filter_map(|names| names.first().copied()).collect();

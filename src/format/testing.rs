@@ -1,6 +1,7 @@
 //! For tests of text formats: write a file, read it back.
 
-use super::{FileFormat, FileInfo, ScanColumn, ScanRequest};
+use super::{BadRows, FileFormat, FileInfo, ScanColumn, ScanRequest};
+use crate::config::Config;
 use crate::error::Result;
 use crate::storage::{Location, list};
 use crate::types::parse_type;
@@ -21,6 +22,7 @@ pub(super) fn ask(columns: &[(&str, &str)]) -> ScanRequest {
         predicates: vec![],
         runtime_filters: vec![],
         batch_rows: 1000,
+        bad_rows: BadRows::new(None, &Config::default(), &Default::default()).unwrap(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Typed values from their text: fields of CSV files, partition values in paths.
 
+use super::spelling::Spelling;
 use crate::error::{Error, Result};
 use crate::types::{DataType, ScalarValue, TIMESTAMP, type_name};
 use arrow::array::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use std::sync::Arc;
 
 /// Collects one column from the text of its fields.
@@ -10,8 +13,7 @@ use std::sync::Arc;
 pub(crate) struct ValueBuilder {
     kind: Kind,
     data_type: DataType,
-    /// Whole numbers are dates in days and timestamps in milliseconds since 1970 (Hive's OpenCSVSerde).
-    epochs: bool,
+    spelling: Spelling,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,8 @@ enum Kind {
     Decimal64(Decimal64Builder, u8, i8),
     Decimal128(Decimal128Builder, u8, i8),
     String(StringViewBuilder),
+    /// In Base64, as Hive's and Trino's text formats have it.
+    Binary(BinaryViewBuilder),
     Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
     Null(usize),
@@ -33,8 +37,8 @@ enum Kind {
 
 impl ValueBuilder {
     /// # Errors
-    /// `Unsupported` for types that have no single text: arrays, maps, rows, binary, intervals.
-    pub(crate) fn new(data_type: &DataType, rows: usize, epochs: bool) -> Result<Self> {
+    /// `Unsupported` for types that have no single text: arrays, maps, rows, intervals.
+    pub(crate) fn new(data_type: &DataType, rows: usize, spelling: &Spelling) -> Result<Self> {
         let kind = match data_type {
             DataType::Boolean => Kind::Boolean(BooleanBuilder::with_capacity(rows)),
             DataType::Int8 => Kind::Int8(Int8Builder::with_capacity(rows)),
@@ -46,6 +50,7 @@ impl ValueBuilder {
             DataType::Decimal64(p, s) => Kind::Decimal64(Decimal64Builder::with_capacity(rows), *p, *s),
             DataType::Decimal128(p, s) => Kind::Decimal128(Decimal128Builder::with_capacity(rows), *p, *s),
             DataType::Utf8View => Kind::String(StringViewBuilder::with_capacity(rows)),
+            DataType::BinaryView => Kind::Binary(BinaryViewBuilder::with_capacity(rows)),
             DataType::Date32 => Kind::Date(Date32Builder::with_capacity(rows)),
             DataType::Timestamp(..) => Kind::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
             DataType::Null => Kind::Null(0),
@@ -59,7 +64,7 @@ impl ValueBuilder {
         Ok(Self {
             kind,
             data_type: data_type.clone(),
-            epochs,
+            spelling: spelling.clone(),
         })
     }
 
@@ -79,6 +84,7 @@ impl ValueBuilder {
             Kind::Decimal64(b, ..) => b.append_null(),
             Kind::Decimal128(b, ..) => b.append_null(),
             Kind::String(b) => b.append_null(),
+            Kind::Binary(b) => b.append_null(),
             Kind::Date(b) => b.append_null(),
             Kind::Timestamp(b) => b.append_null(),
             Kind::Null(rows) => *rows += 1,
@@ -89,7 +95,10 @@ impl ValueBuilder {
     #[must_use]
     pub(crate) fn append(&mut self, text: &[u8]) -> Option<()> {
         if let Kind::String(b) = &mut self.kind {
-            b.append_value(std::str::from_utf8(text).ok()?);
+            match std::str::from_utf8(text) {
+                Ok(text) if text.is_ascii() || !self.spelling.latin1 => b.append_value(text),
+                _ => b.append_value(self.spelling.decode(text)?),
+            }
             return Some(());
         }
         let text = text.trim_ascii();
@@ -104,13 +113,22 @@ impl ValueBuilder {
             Kind::Decimal64(b, p, s) => b.append_value(parse_decimal(text, *p, *s)?.try_into().ok()?),
             Kind::Decimal128(b, p, s) => b.append_value(parse_decimal(text, *p, *s)?),
             Kind::Date(b) => b.append_value(match parse_integer(text) {
-                Some(days) if self.epochs => days.try_into().ok()?,
-                _ => parse_date(text).or_else(|| Some(parse_timestamp(text)?.div_euclid(MICROS_PER_DAY) as i32))?,
+                Some(days) if self.spelling.epochs => days.try_into().ok()?,
+                _ => match self.spelling.date(text) {
+                    Some(micros) => micros.div_euclid(MICROS_PER_DAY) as i32,
+                    None => {
+                        parse_date(text).or_else(|| Some(parse_timestamp(text)?.div_euclid(MICROS_PER_DAY) as i32))?
+                    }
+                },
             }),
             Kind::Timestamp(b) => b.append_value(match parse_integer(text) {
-                Some(millis) if self.epochs => millis.checked_mul(1000)?,
-                _ => parse_timestamp(text)?,
+                Some(millis) if self.spelling.epochs => millis.checked_mul(1000)?,
+                _ => match self.spelling.timestamp(text) {
+                    Some(micros) => micros,
+                    None => parse_timestamp(text)?,
+                },
             }),
+            Kind::Binary(b) => b.append_value(BASE64.decode(text).ok()?),
             Kind::String(_) | Kind::Null(_) => return None,
         }
         Some(())
@@ -130,6 +148,7 @@ impl ValueBuilder {
             Kind::Decimal64(b, ..) => Arc::new(b.finish().with_data_type(t.clone())),
             Kind::Decimal128(b, ..) => Arc::new(b.finish().with_data_type(t.clone())),
             Kind::String(b) => Arc::new(b.finish()),
+            Kind::Binary(b) => Arc::new(b.finish()),
             Kind::Date(b) => Arc::new(b.finish()),
             Kind::Timestamp(b) => Arc::new(b.finish().with_data_type(t.clone())),
             Kind::Null(rows) => new_null_array(t, std::mem::take(rows)),
@@ -139,7 +158,7 @@ impl ValueBuilder {
 
 /// One value of type `data_type` from its text; `None` when it stands for none.
 pub(crate) fn parse_value(text: &str, data_type: &DataType) -> Result<Option<ScalarValue>> {
-    let mut builder = ValueBuilder::new(data_type, 1, false)?;
+    let mut builder = ValueBuilder::new(data_type, 1, &Spelling::default())?;
     match builder.append(text.as_bytes()) {
         Some(()) => ScalarValue::from_array(builder.finish()?.as_ref(), 0).map(Some),
         None => Ok(None),
@@ -173,6 +192,11 @@ impl Default for TypeGuess {
 
 impl TypeGuess {
     pub(crate) fn add(&mut self, text: &[u8]) {
+        self.add_as(text, &Spelling::default());
+    }
+
+    /// Adds a text with dates and timestamps spelled so.
+    pub(crate) fn add_as(&mut self, text: &[u8], spelling: &Spelling) {
         let text = text.trim_ascii();
         let number = |t: &[u8]| {
             t.iter().any(u8::is_ascii_digit) && std::str::from_utf8(t).is_ok_and(|t| t.parse::<f64>().is_ok())
@@ -181,8 +205,9 @@ impl TypeGuess {
         self.integer = self.integer && parse_integer(text).is_some();
         self.double = self.double && (self.integer || number(text));
         self.boolean = self.boolean && parse_boolean(text).is_some();
-        self.date = self.date && parse_date(text).is_some();
-        self.timestamp = self.timestamp && (self.date || parse_timestamp(text).is_some());
+        self.date = self.date && (spelling.date(text).is_some() || parse_date(text).is_some());
+        self.timestamp =
+            self.timestamp && (self.date || spelling.timestamp(text).is_some() || parse_timestamp(text).is_some());
     }
 
     pub(crate) fn data_type(&self) -> DataType {

@@ -56,6 +56,13 @@ struct Total {
     bytes_fetched: u64,
     #[serde(skip)]
     remote: Option<String>,
+    /// Rows of text that could not be read as declared.
+    #[serde(skip_serializing_if = "is_zero")]
+    bad_rows: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The plan that would run: a tree with estimates and the planner's choices. Reads no rows.
@@ -98,6 +105,7 @@ pub fn explain_analyze(plan: &LogicalPlan, context: &QueryContext) -> Result<Exp
             requests: metrics.remote.requests(),
             bytes_fetched: metrics.remote.bytes.get(),
             remote: remote_facts(&metrics.remote),
+            bad_rows: metrics.bad_rows.get(),
         }),
     })
 }
@@ -131,9 +139,13 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bad_rows = match self.bad_rows {
+            0 => String::new(),
+            n => format!("; bad rows {n}"),
+        };
         write!(
             f,
-            "{} in all, {} threads; read {} of {} in {} of {} partitions; peak memory {}; spilled {}",
+            "{} in all, {} threads; read {} of {} in {} of {} partitions; peak memory {}; spilled {}{bad_rows}",
             duration(self.milliseconds),
             self.threads,
             bytes(self.bytes_read),

@@ -20,6 +20,10 @@ pub struct Metrics {
     pub bytes_spilled: Counter,
     /// What went to and came from stores that are not the local disk.
     pub remote: Arc<RemoteCounters>,
+    /// Rows of text files that could not be read as declared and were left out or given NULLs, as the policy says.
+    pub bad_rows: Counter,
+    /// Where the first of them was and what was wrong with it.
+    first_bad_row: Mutex<Option<String>>,
     operators: Mutex<Vec<Arc<OperatorMetrics>>>,
 }
 
@@ -173,5 +177,13 @@ impl Metrics {
         let metrics = Arc::new(OperatorMetrics::default());
         self.operators.lock().push(metrics.clone());
         metrics
+    }
+
+    pub fn note_first_bad_row(&self, text: String) {
+        self.first_bad_row.lock().get_or_insert(text);
+    }
+
+    pub fn first_bad_row(&self) -> Option<String> {
+        self.first_bad_row.lock().clone()
     }
 }

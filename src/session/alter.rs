@@ -4,7 +4,7 @@ use super::show_create::create_statement;
 use super::{Session, StatementResult};
 use crate::catalog::{CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, PartitionFilter, TableDefinition};
 use crate::error::{Error, Result};
-use crate::format::find_format;
+use crate::format::{find_format, format_of_serde};
 use crate::sql::{
     self, AlterDatabase, AlterTable, ColumnPosition, CreateTable, CreateTableLike, Named, ObjectName, PartitionSpec,
     Statement,
@@ -141,16 +141,18 @@ impl Session {
                     let Some(Statement::CreateTable(with)) = sql::parse(&text)?.pop() else {
                         return Err(Error::internal("a CREATE TABLE is one"));
                     };
-                    statement.format = with.format;
+                    (statement.format, statement.input_format) = (None, None);
                     statement.row_format = with.row_format;
-                    statement.properties.extend(properties.clone());
+                    // The properties of another SerDe would mean nothing to this one.
+                    statement.serde_properties = properties.clone();
                     Ok(())
                 });
             }
-            AlterTable::SetFormat(format) => {
+            AlterTable::SetFormat { format, input_format } => {
                 return self.redefined(table, |statement| {
-                    statement.format = Some(format.clone());
+                    (statement.format, statement.input_format) = (format.clone(), input_format.clone());
                     statement.row_format = None;
+                    statement.serde_properties.clear();
                     Ok(())
                 });
             }
@@ -382,15 +384,22 @@ fn set_view_properties(view: &mut crate::catalog::ViewDefinition, pairs: &std::c
 
 /// Takes a property away under any name that the table's format has for it.
 fn remove_property(statement: &mut CreateTable, name: &str) -> bool {
-    let entry = statement.format.as_deref().and_then(|f| find_format(f).ok());
+    let serde = statement.row_format.as_ref().and_then(|r| r.serde.as_deref());
+    let entry = match (serde, statement.format.as_deref()) {
+        (Some(class), _) => format_of_serde(class).ok(),
+        (None, Some(format)) => find_format(format).ok(),
+        (None, None) => None,
+    };
     let lower = name.to_lowercase();
-    let aliases = entry.and_then(|e| e.options.iter().find(|names| names.contains(&lower.as_str())));
-    let before = statement.properties.len();
-    statement.properties.retain(|k, _| {
+    let option = entry.and_then(|e| e.option(&lower));
+    let other = |k: &String| {
         let k = k.to_lowercase();
-        k != lower && !aliases.is_some_and(|names| names.contains(&k.as_str()))
-    });
-    statement.properties.len() < before
+        k != lower && (option.is_none() || entry.and_then(|e| e.option(&k)) != option)
+    };
+    let before = statement.properties.len() + statement.serde_properties.len();
+    statement.properties.retain(|k, _| other(k));
+    statement.serde_properties.retain(|k, _| other(k));
+    statement.properties.len() + statement.serde_properties.len() < before
 }
 
 fn definitions(columns: &[sql::ColumnDefinition]) -> Vec<ColumnDefinition> {

@@ -1,15 +1,14 @@
 //! CREATE and DROP: the way from a statement to what the catalog remembers. The way back is in `show_create.rs`.
 
+use super::table_format::{split_properties, table_format};
 use super::{Session, StatementResult};
 use crate::catalog::{
     CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
     check_projection,
 };
 use crate::error::{Error, Result};
-use crate::format::{FormatEntry, Options, find_format, format_of_file};
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
-use crate::storage::{Location, absolute_path, list};
-use std::collections::BTreeMap;
+use crate::storage::absolute_path;
 
 /// Table properties that only describe, or that writing a table looks at: name and what it is about. Others are kept when
 /// they have a dot in their name, as those of other engines do.
@@ -184,7 +183,7 @@ impl Session {
             None if statement.temporary || self.temporary_ddl() => self.temporary_location()?,
             None => self.free_location(&database, &table)?,
         };
-        let entry = self.table_format(statement, &location)?;
+        let entry = table_format(statement, &location)?;
         let (options, properties) = split_properties(entry, statement)?;
         let columns = |list: &[sql::ColumnDefinition]| -> Vec<ColumnDefinition> {
             let typed = list.iter().filter_map(|c| Some((c, c.data_type.as_ref()?)));
@@ -202,6 +201,7 @@ impl Session {
         let definition = TableDefinition {
             external: statement.external || statement.location.is_some(),
             format: entry.name().to_string(),
+            serde: statement.row_format.as_ref().and_then(|r| r.serde.clone()),
             options,
             location,
             columns: columns(&statement.columns),
@@ -216,39 +216,6 @@ impl Session {
             check_projection(&definition)?;
         }
         Ok(definition)
-    }
-
-    /// The format: as named, or by the SerDe; without both Hive's TEXTFILE for files that are there, unless they are to
-    /// tell the columns, then what their names say; PARQUET for tables of ours.
-    fn table_format(&self, statement: &CreateTable, location: &str) -> Result<&'static FormatEntry> {
-        let serde = statement
-            .row_format
-            .as_ref()
-            .and_then(|r| r.serde.as_deref())
-            .unwrap_or_default();
-        if serde.to_lowercase().contains("opencsv") {
-            return find_format("OPENCSV");
-        }
-        if let Some(format) = &statement.format {
-            return find_format(format);
-        }
-        if !serde.is_empty() {
-            return Err(Error::unsupported(format!("SERDE '{serde}'")));
-        }
-        if statement.row_format.is_some() {
-            return find_format("TEXTFILE");
-        }
-        let existing = statement.query.is_none() && statement.location.is_some();
-        match existing {
-            true if statement.columns.is_empty() => match list(&Location::parse(location)?)?.first() {
-                Some(file) => format_of_file(&file.location),
-                None => Err(Error::plan(format!(
-                    "\"{location}\" has no files that tell format and columns"
-                ))),
-            },
-            true => find_format("TEXTFILE"),
-            false => find_format("PARQUET"),
-        }
     }
 
     pub(super) fn drop_object(&self, name: &ObjectName, if_exists: bool, kind: &str) -> Result<StatementResult> {
@@ -292,61 +259,7 @@ pub(super) fn unique(names: &[&str], what: &str) -> Result<()> {
     }
 }
 
-/// Options of the format under its own names, and the other properties.
-fn split_properties(
-    entry: &FormatEntry,
-    statement: &CreateTable,
-) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>)> {
-    let (mut options, mut properties) = (BTreeMap::new(), BTreeMap::new());
-    let canonical = |name: &str| {
-        let names = entry
-            .options
-            .iter()
-            .find(|names| names.contains(&name.to_lowercase().as_str()));
-        names.and_then(|names| names.first().copied())
-    };
-    for (name, value) in &statement.properties {
-        let lower = name.to_lowercase();
-        match canonical(name) {
-            // Hive writes field.delim beside serialization.format, which only repeats it.
-            Some(option) if lower == "serialization.format" && options.contains_key(option) => {}
-            Some(option) => {
-                options.insert(option.to_string(), value.clone());
-            }
-            None if lower == "serialization.format" => {}
-            None => {
-                check_property(&lower, value, statement)?;
-                properties.insert(lower, value.clone());
-            }
-        }
-    }
-    if let Some(row) = &statement.row_format {
-        let given = [
-            ("delimiter", &row.delimiter),
-            ("escape", &row.escape),
-            ("quote", &row.quote),
-            ("null", &row.null),
-        ];
-        for (name, value) in given {
-            let Some(value) = value else { continue };
-            if canonical(name).is_none() {
-                return Err(Error::plan(format!("format {} has no option \"{name}\"", entry.name())));
-            }
-            options.insert(name.to_string(), value.clone());
-        }
-        if let Some(line) = row.line_delimiter.as_deref().filter(|line| *line != "\n") {
-            return Err(Error::unsupported(format!(
-                "LINES TERMINATED BY '{}'",
-                line.escape_debug()
-            )));
-        }
-    }
-    // Tells at once what is wrong with an option.
-    entry.create(&Options::new(options.iter().map(|(k, v)| (k, v.clone()))))?;
-    Ok((options, properties))
-}
-
-fn check_property(name: &str, value: &str, statement: &CreateTable) -> Result<()> {
+pub(super) fn check_property(name: &str, value: &str, statement: &CreateTable) -> Result<()> {
     let on = value.eq_ignore_ascii_case("true");
     if name == "transactional" && on {
         return Err(Error::unsupported("transactional tables"));

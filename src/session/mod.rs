@@ -14,6 +14,7 @@ mod relations;
 mod remove_files;
 mod result;
 mod show_create;
+mod table_format;
 mod write;
 mod write_format;
 

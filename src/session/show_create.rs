@@ -1,6 +1,7 @@
 //! SHOW CREATE: from what the catalog remembers back to the statement that makes it.
 
 use crate::catalog::{ColumnDefinition, TableDefinition, hive_type_name};
+use crate::format::{hive_property, serde_of};
 use std::fmt::Write;
 
 /// The statement that makes the table again.
@@ -29,24 +30,38 @@ pub(super) fn create_statement(table: &TableDefinition) -> String {
     if !table.partitioned_by.is_empty() {
         let _ = write!(out, "\nPARTITIONED BY (\n{}\n)", list(&table.partitioned_by));
     }
-    let mut properties: Vec<(&String, &String)> = table.properties.iter().filter(|(k, _)| *k != "comment").collect();
-    match table.format.as_str() {
-        "OPENCSV" => {
-            out.push_str("\nROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'");
-            out.push_str("\nSTORED AS TEXTFILE");
-        }
-        format => {
-            let _ = write!(out, "\nSTORED AS {format}");
+    let pairs = |pairs: Vec<(String, &String)>| {
+        let pair = |(k, v): (String, &String)| format!("  {} = {}", quote(&k), quote(v));
+        pairs.into_iter().map(pair).collect::<Vec<_>>().join(",\n")
+    };
+    let properties = table.properties.iter().filter(|(k, _)| *k != "comment");
+    let mut properties: Vec<(String, &String)> = properties.map(|(k, v)| (k.clone(), v)).collect();
+    let mut of_serde = vec![];
+    for (option, value) in &table.options {
+        match hive_property(&table.format, option) {
+            (name, false) if serde_of(&table.format).is_some() => of_serde.push((name, value)),
+            (name, _) => properties.push((name, value)),
         }
     }
+    // STORED AS TEXTFILE alone would mean another format, or leave no place for the options.
+    let text = serde_of(&table.format).filter(|_| table.format != "PARQUET");
+    let usual = text.filter(|_| table.format != "TEXTFILE" || !of_serde.is_empty());
+    if let Some(class) = table.serde.as_deref().or(usual) {
+        let _ = write!(out, "\nROW FORMAT SERDE {}", quote(class));
+        if !of_serde.is_empty() {
+            let _ = write!(out, "\nWITH SERDEPROPERTIES (\n{}\n)", pairs(of_serde));
+        }
+    }
+    let stored = match text {
+        Some(_) => "TEXTFILE",
+        None => table.format.as_str(),
+    };
+    let _ = write!(out, "\nSTORED AS {stored}");
     if table.external {
         let _ = write!(out, "\nLOCATION {}", quote(&table.location));
     }
-    properties.extend(&table.options);
     if !properties.is_empty() {
-        let pair = |(k, v): (&String, &String)| format!("  {} = {}", quote(k), quote(v));
-        let pairs: Vec<String> = properties.into_iter().map(pair).collect();
-        let _ = write!(out, "\nTBLPROPERTIES (\n{}\n)", pairs.join(",\n"));
+        let _ = write!(out, "\nTBLPROPERTIES (\n{}\n)", pairs(properties));
     }
     out
 }

@@ -255,3 +255,58 @@ fn a_write_that_fails_leaves_nothing() {
     lake.run("DROP TABLE f");
     assert!(!std::path::Path::new(&lake.path("lakehouse/default/f")).exists());
 }
+
+#[test]
+fn tables_over_text_are_shown_as_they_were_declared() {
+    let lake = lake();
+    let cases: [(&str, &[&str]); 5] = [
+        (
+            r"CREATE EXTERNAL TABLE t (id int) ROW FORMAT DELIMITED FIELDS TERMINATED BY '|' ESCAPED BY '\'
+              COLLECTION ITEMS TERMINATED BY ';' NULL DEFINED AS '-' LOCATION 'DIR/x' TBLPROPERTIES ('bad_rows' = 'skip')",
+            &[
+                "LazySimpleSerDe",
+                "'field.delim' = '|'",
+                "'collection.delim' = ';'",
+                "'bad_rows' = 'skip'",
+            ],
+        ),
+        (
+            "CREATE EXTERNAL TABLE t (id int) ROW FORMAT SERDE 'com.bizo.hive.serde.csv.CSVSerde'
+             WITH SERDEPROPERTIES ('separatorChar' = ';') LOCATION 'DIR/x' TBLPROPERTIES ('skip.header.line.count' = '1')",
+            &[
+                "com.bizo.hive.serde.csv.CSVSerde",
+                "'separatorChar' = ';'",
+                "'skip.header.line.count' = '1'",
+            ],
+        ),
+        (
+            "CREATE EXTERNAL TABLE t (id int) ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
+             WITH SERDEPROPERTIES ('timestamp.formats' = 'millis', 'mapping.id' = 'ID') LOCATION 'DIR/x'",
+            &[
+                "hcatalog.data.JsonSerDe",
+                "'timestamp.formats' = 'millis'",
+                "'mapping.id' = 'ID'",
+            ],
+        ),
+        (
+            r"CREATE EXTERNAL TABLE t (id int) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'
+              WITH SERDEPROPERTIES ('input.regex' = '(\\d+) ''x''') LOCATION 'DIR/x'",
+            &["RegexSerDe", r"'input.regex' = '(\\d+) ''x'''"],
+        ),
+        (
+            "CREATE EXTERNAL TABLE t (id int) STORED AS JSON LOCATION 'DIR/x'",
+            &["JsonSerDe", "STORED AS TEXTFILE"],
+        ),
+    ];
+    for (ddl, expected) in cases {
+        lake.run(ddl);
+        let shown = lake.run("SHOW CREATE TABLE t").join("\n");
+        for part in expected {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
+        lake.run("DROP TABLE t");
+        lake.run(&shown);
+        assert_eq!(lake.run("SHOW CREATE TABLE t").join("\n"), shown);
+        lake.run("DROP TABLE t");
+    }
+}

@@ -92,11 +92,9 @@ pub(super) fn check_write_options(format: &FormatEntry, options: &Options) -> Re
 /// The options with the compression that a file's name tells, unless they name one.
 pub(super) fn with_compression_of(file: &str, mut options: Options) -> Result<Options> {
     if options.get(WRITE_OPTIONS, "compression").is_none() {
-        match Compression::of(file)? {
-            Compression::None => {}
-            Compression::Gzip => options.insert("compression", "gzip"),
-            Compression::Zstd => options.insert("compression", "zstd"),
-            Compression::Lz4 => options.insert("compression", "lz4"),
+        let compression = Compression::of(file)?;
+        if compression != Compression::None {
+            options.insert("compression", compression.name());
         }
     }
     Ok(options)

@@ -282,7 +282,12 @@ fn set(p: &mut Parser, partition: Option<PartitionSpec>) -> Result<AlterTable> {
         });
     }
     if p.word("FILEFORMAT") {
-        return Ok(AlterTable::SetFormat(stored_as(p)?));
+        let mut stored = CreateTable::default();
+        stored_as(p, &mut stored)?;
+        return Ok(AlterTable::SetFormat {
+            format: stored.format,
+            input_format: stored.input_format,
+        });
     }
     if p.peek_word("OWNER") || p.peek_word("AUTHORIZATION") || p.peek_word("SKEWED") {
         return Err(

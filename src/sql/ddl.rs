@@ -169,13 +169,15 @@ fn table_clause(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     } else if p.words("ROW FORMAT") {
         row_format(p, table)?;
     } else if p.words("STORED AS") {
-        table.format = Some(stored_as(p)?);
+        stored_as(p, table)?;
     } else if p.word("USING") {
         table.format = Some(p.identifier()?.0.to_uppercase());
     } else if p.word("LOCATION") {
         table.location = Some(p.string()?);
-    } else if p.word("TBLPROPERTIES") || p.word("OPTIONS") || p.words("WITH SERDEPROPERTIES") {
+    } else if p.word("TBLPROPERTIES") {
         properties(p, &mut table.properties)?;
+    } else if p.word("OPTIONS") || p.words("WITH SERDEPROPERTIES") {
+        properties(p, &mut table.serde_properties)?;
     } else if p.words("WITH HEADER ROW") {
         table.properties.insert("header".into(), "true".into());
     } else if p.word("WITH") {
@@ -239,11 +241,7 @@ fn check_columns(table: &CreateTable) -> Result<()> {
 fn row_format(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     let mut format = table.row_format.take().unwrap_or_default();
     if p.word("SERDE") {
-        let class = p.string()?;
-        if table.format.is_none() {
-            table.format = format_of_class(&class).map(str::to_string);
-        }
-        format.serde = Some(class);
+        format.serde = Some(p.string()?);
         table.row_format = Some(format);
         return Ok(());
     }
@@ -269,37 +267,17 @@ fn row_format(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn stored_as(p: &mut Parser) -> Result<String> {
+pub(super) fn stored_as(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     if p.word("INPUTFORMAT") {
-        let class = p.string()?;
+        table.input_format = Some(p.string()?);
         if p.word("OUTPUTFORMAT") {
             p.string()?;
         }
-        return format_of_class(&class)
-            .map(str::to_string)
-            .ok_or_else(|| Error::unsupported(format!("INPUTFORMAT '{class}' is not supported")));
+        return Ok(());
     }
     let (name, _) = p.identifier()?;
-    Ok(name.to_uppercase())
-}
-
-/// The format that a Hive class name stands for.
-fn format_of_class(class: &str) -> Option<&'static str> {
-    let class = class.to_lowercase();
-    let known = [
-        ("parquet", "PARQUET"),
-        ("opencsv", "CSV"),
-        ("csvserde", "CSV"),
-        ("json", "JSON"),
-        ("orc", "ORC"),
-        ("avro", "AVRO"),
-        ("lazysimple", "TEXTFILE"),
-        ("textinputformat", "TEXTFILE"),
-    ];
-    known
-        .iter()
-        .find(|(part, _)| class.contains(part))
-        .map(|(_, format)| *format)
+    table.format = Some(name.to_uppercase());
+    Ok(())
 }
 
 /// `WITH (format = 'PARQUET', external_location = '…', partitioned_by = ARRAY['a'])`.
@@ -408,6 +386,7 @@ pub(super) fn unescape(text: &str) -> String {
         None => u32::from_str_radix(escaped, 8).ok(),
     };
     match escaped {
+        "" => "\\".into(),
         "t" => "\t".into(),
         "n" => "\n".into(),
         "r" => "\r".into(),

@@ -71,14 +71,20 @@ fn serdes_tell_the_format() {
         "CREATE EXTERNAL TABLE z (id string) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'
          WITH SERDEPROPERTIES ('separatorChar' = ';', 'quoteChar' = '\"') LOCATION 'x/'",
     );
-    assert_eq!(t.format.as_deref(), Some("CSV"));
-    assert_eq!(t.properties["separatorChar"], ";");
+    assert_eq!(
+        t.row_format.unwrap().serde.as_deref(),
+        Some("org.apache.hadoop.hive.serde2.OpenCSVSerde")
+    );
+    assert_eq!(t.serde_properties["separatorChar"], ";");
     let t = create_table(
         "CREATE EXTERNAL TABLE z (id string)
          STORED AS INPUTFORMAT 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat'
          OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat' LOCATION 'x/'",
     );
-    assert_eq!(t.format.as_deref(), Some("PARQUET"));
+    assert_eq!(
+        t.input_format.as_deref(),
+        Some("org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat")
+    );
 }
 
 #[test]

@@ -158,8 +158,11 @@ pub enum AlterTable {
         class: String,
         properties: BTreeMap<String, String>,
     },
-    /// In upper case.
-    SetFormat(String),
+    /// As in CREATE TABLE.
+    SetFormat {
+        format: Option<String>,
+        input_format: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -241,9 +244,13 @@ pub struct CreateTable {
     /// `PARQUET`, `CSV`, … in upper case, from STORED AS, USING, WITH (format = …) or the SerDe.
     pub format: Option<String>,
     pub row_format: Option<RowFormat>,
+    /// The class of `STORED AS INPUTFORMAT`.
+    pub input_format: Option<String>,
     pub location: Option<String>,
-    /// TBLPROPERTIES, SERDEPROPERTIES, OPTIONS, WITH: names in lower case unless they are SerDe properties.
+    /// TBLPROPERTIES and WITH.
     pub properties: BTreeMap<String, String>,
+    /// SERDEPROPERTIES and OPTIONS: all of them are about the format.
+    pub serde_properties: BTreeMap<String, String>,
     pub comment: Option<String>,
     pub query: Option<Box<ast::Query>>,
     /// `WITH NO DATA`: the columns of the query, none of its rows.

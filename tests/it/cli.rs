@@ -590,3 +590,24 @@ fn help_tells_the_flags() {
         assert!(help.out.contains(flag), "{flag}");
     }
 }
+
+#[test]
+fn bad_rows_that_did_not_stop_a_statement_are_told() {
+    let declared =
+        "CREATE TEMPORARY EXTERNAL TABLE t (id INT, name STRING, n INT) STORED AS CSV LOCATION 'testdata/text/ragged/'";
+    let all = |rest: &[&str], query: &str| run(&[rest, &["-c", declared, "-c", query]].concat());
+    let kept = all(&["--set", "bad_rows=skip", "--stats"], "SELECT count(n) AS n FROM t");
+    assert_eq!((kept.code, kept.out.as_str()), (0, "n\n2\n"), "{}", kept.err);
+    assert!(
+        kept.err.contains("warning: 3 bad rows were not read as declared"),
+        "{}",
+        kept.err
+    );
+    assert!(kept.err.contains("ragged.csv: line 2"), "{}", kept.err);
+    assert!(kept.err.contains("bad rows 3"), "{}", kept.err);
+    let failed = all(&[], "SELECT count(n) FROM t");
+    assert_eq!(failed.code, 1, "{}", failed.err);
+    assert!(failed.err.contains("bad_rows = 'null'"), "{}", failed.err);
+    let analyzed = all(&["--set", "bad_rows=null"], "EXPLAIN ANALYZE SELECT count(n) FROM t");
+    assert!(analyzed.out.contains("bad rows 3"), "{}{}", analyzed.out, analyzed.err);
+}

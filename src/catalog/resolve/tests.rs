@@ -1,5 +1,6 @@
 use super::super::definition::ColumnDefinition;
 use super::*;
+use crate::types::type_name;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 
 /// A folder with Parquet files of the given columns.

@@ -1,6 +1,6 @@
 //! What a sample of a delimited file says about it: delimiter, header, names, types.
 
-use super::records::{Dialect, RowReader};
+use super::records::{Dialect, RowReader, last_lines};
 use super::{CsvOptions, is_null};
 use crate::error::Result;
 use crate::format::values::TypeGuess;
@@ -33,10 +33,10 @@ pub(super) fn sample(file: &ObjectFile, compression: Compression, options: &CsvO
     let first = rows.next().unwrap_or_default();
     let width = first.len();
     let mut types = vec![TypeGuess::default(); width];
-    for row in rows.filter(|r| !(width > 1 && r.len() == 1)) {
+    for row in rows.filter(|r| r.len() == width) {
         for (guess, text) in types.iter_mut().zip(&row) {
             if let Some(text) = text {
-                guess.add(text.as_bytes());
+                guess.add_as(text.as_bytes(), &options.spelling);
             }
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn sample(file: &ObjectFile, compression: Compression, options: &CsvO
         false => {
             for (guess, text) in types.iter_mut().zip(&first) {
                 if let Some(text) = text {
-                    guess.add(text.as_bytes());
+                    guess.add_as(text.as_bytes(), &options.spelling);
                 }
             }
             let numbered = |(i, guess): (usize, &TypeGuess)| (format!("column{i}").into(), guess.data_type());
@@ -72,21 +72,28 @@ fn first_rows(
     count: usize,
 ) -> Result<Vec<Vec<Option<String>>>> {
     let mut reader = RowReader::open(file, compression, dialect.clone(), 0..file.size)?;
-    let (mut rows, mut scratch, mut skip) = (vec![], vec![], options.skip);
-    while rows.len() < count && reader.position() < SAMPLE_BYTES {
+    reader.skip_lines(options.skip)?;
+    let end = match options.footer {
+        0 => u64::MAX,
+        count => last_lines(file, compression, count)?,
+    };
+    let (mut rows, mut scratch) = (vec![], vec![]);
+    while rows.len() < count && reader.position() < SAMPLE_BYTES.min(end) {
         let Some(row) = reader.next()? else { break };
-        if skip > 0 {
-            skip -= 1;
+        if row.is_blank() && rows.is_empty() {
             continue;
         }
-        if row.is_blank() && rows.is_empty() {
+        // A quote that is out of place is told when the row is read; here it is a row without fields.
+        if row.fault.is_some() {
+            rows.push(vec![]);
             continue;
         }
         let field = |i: usize, scratch: &mut Vec<u8>| {
             let field = row.field(i)?;
             let text = row.text(field, scratch);
             let empty = text.is_empty() || is_null(options, row.raw(field), field.quoted);
-            (!empty).then(|| String::from_utf8_lossy(text).into_owned())
+            let lossy = || String::from_utf8_lossy(text);
+            (!empty).then(|| options.spelling.decode(text).unwrap_or_else(lossy).into_owned())
         };
         rows.push((0..row.width()).map(|i| field(i, &mut scratch)).collect());
     }
@@ -98,11 +105,14 @@ fn likely_dialect(file: &ObjectFile, compression: Compression, options: &CsvOpti
     let mut best = (1, options.dialect(b','));
     for &delimiter in DELIMITERS {
         let dialect = options.dialect(delimiter);
-        // A quote that is out of place under a wrong delimiter only says that it is the wrong one.
-        let Ok(rows) = first_rows(file, compression, options, &dialect, 20) else {
+        let rows = first_rows(file, compression, options, &dialect, 20)?;
+        // Quotes that are out of place under a wrong delimiter only say that it is the wrong one.
+        let whole = rows.iter().filter(|r| !r.is_empty());
+        if whole.clone().count() * 2 < rows.len() {
             continue;
-        };
-        let width = rows.first().map_or(0, Vec::len);
+        }
+        let rows: Vec<_> = whole.collect();
+        let width = rows.first().map_or(0, |r| r.len());
         if width > best.0 && rows.iter().all(|r| r.len() == width || r.len() == 1) {
             best = (width, dialect);
         }

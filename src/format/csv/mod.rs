@@ -1,9 +1,10 @@
 //! Delimited text: CSV as the world writes it, TEXTFILE as Hive's LazySimpleSerDe reads it, and Hive's OpenCSVSerde.
 //!
 //! A field that is not a value of its column's type, a row that has more or fewer fields than the first row of its file, and
-//! a quote that is not closed are errors that name file, line, column and value. A file whose rows are all shorter than the
-//! table gives NULL for the columns that it lacks; one whose rows are all longer is read as far as the table goes.
+//! a quote that is not closed make a bad row ([`super::bad_rows`]). A file whose rows are all shorter than the table gives
+//! NULL for the columns that it lacks; one whose rows are all longer is read as far as the table goes.
 
+mod fields;
 mod infer;
 mod options;
 mod reader;
@@ -11,9 +12,10 @@ mod records;
 mod write;
 
 pub use options::{CSV_OPTIONS, CsvOptions};
-pub(in crate::format) use records::line_number;
 pub use write::{CsvWriteOptions, write_csv, write_csv_header};
 
+use super::bad_rows::BadRowOptions;
+use super::lines::{CHUNK, chunks};
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::{Error, Result};
 use crate::storage::{Compression, ObjectFile, read_range};
@@ -21,9 +23,6 @@ use crate::types::ScalarValue;
 use parking_lot::Mutex;
 use records::{Dialect, RowReader};
 use std::sync::{Arc, OnceLock};
-
-/// Bytes of a file that one worker reads at a time.
-const CHUNK: u64 = 8 << 20;
 
 /// Delimited text with its options.
 #[derive(Debug)]
@@ -36,8 +35,13 @@ pub struct CsvFormat {
 #[derive(Debug)]
 struct CsvFile {
     dialect: Dialect,
-    /// Rows before the data.
+    /// Lines before the header or the data.
     skip: usize,
+    /// Whether a row of names comes before the data.
+    header: bool,
+    /// Lines after the data, and where they begin.
+    footer: usize,
+    end: OnceLock<u64>,
     compression: Compression,
     /// Fields per row, told by the first row that somebody reads.
     width: OnceLock<usize>,
@@ -74,7 +78,10 @@ impl FileFormat for CsvFormat {
         };
         let details = CsvFile {
             dialect,
-            skip: self.options.skip + header as usize,
+            skip: self.options.skip,
+            header,
+            footer: self.options.footer,
+            end: OnceLock::new(),
             compression,
             width: OnceLock::new(),
             starts: Mutex::new(vec![0]),
@@ -94,35 +101,23 @@ impl FileFormat for CsvFormat {
         constants: &[ScalarValue],
         _request: &ScanRequest,
     ) -> Result<Vec<Partition>> {
-        let chunks = match details(info)?.compression {
-            Compression::None => file.size.div_ceil(CHUNK),
-            _ => 1,
-        };
-        Ok((0..chunks)
-            .map(|i| {
-                let start = i * CHUNK;
-                let end = if i + 1 == chunks { file.size } else { start + CHUNK };
-                Partition {
-                    file: file.clone(),
-                    info: info.clone(),
-                    constants: constants.to_vec(),
-                    start,
-                    end,
-                    rows: None,
-                    bytes: end - start,
-                }
-            })
-            .collect())
+        Ok(chunks(file, details(info)?.compression, info, constants))
+    }
+
+    fn bad_rows(&self) -> Option<&BadRowOptions> {
+        Some(&self.options.bad_rows)
     }
 
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>> {
         let csv = details(&partition.info)?;
+        let file = &partition.file;
+        let end = csv.end(file)?;
         let range = match csv.compression {
             Compression::None => {
-                let start = csv.row_start(&partition.file, partition.start)?;
-                start..csv.row_start(&partition.file, partition.end)?.max(start)
+                let start = csv.row_start(file, partition.start)?.min(end);
+                start..csv.row_start(file, partition.end)?.clamp(start, end)
             }
-            _ => 0..partition.file.size,
+            _ => 0..end,
         };
         Ok(Box::new(reader::CsvReader::open(
             partition,
@@ -141,6 +136,34 @@ fn details(info: &FileInfo) -> Result<&CsvFile> {
 }
 
 impl CsvFile {
+    /// Where the data ends in the (decompressed) text.
+    fn end(&self, file: &ObjectFile) -> Result<u64> {
+        if self.footer == 0 {
+            return Ok(match self.compression {
+                Compression::None => file.size,
+                _ => u64::MAX,
+            });
+        }
+        if let Some(end) = self.end.get() {
+            return Ok(*end);
+        }
+        let end = records::last_lines(file, self.compression, self.footer)?;
+        Ok(*self.end.get_or_init(|| end))
+    }
+
+    /// Rows from byte `range.start`, where one begins, on; those of the data only, without lines before it.
+    fn rows(&self, file: &ObjectFile, range: std::ops::Range<u64>) -> Result<RowReader> {
+        let first = range.start == 0;
+        let mut rows = RowReader::open(file, self.compression, self.dialect.clone(), range)?;
+        if first {
+            rows.skip_lines(self.skip)?;
+            if self.header {
+                rows.next()?;
+            }
+        }
+        Ok(rows)
+    }
+
     /// The first row that starts at or after byte `nominal`, which is a multiple of [`CHUNK`] or the file's end.
     ///
     /// Without quotes every line feed ends a row. With them, a line feed may be inside a field, and only reading from a
@@ -150,15 +173,10 @@ impl CsvFile {
         if nominal == 0 || nominal >= file.size {
             return Ok(nominal.min(file.size));
         }
-        let rows = |from| RowReader::open(file, self.compression, self.dialect.clone(), from..file.size);
+        let rows = |from| self.rows(file, from..file.size);
         let Some(quote) = self.dialect.quote else {
             // One byte earlier, so that a row that starts exactly here is found.
-            let plain = Dialect {
-                delimiter: b'\n',
-                quote: None,
-                escape: None,
-            };
-            return RowReader::open(file, self.compression, plain, nominal - 1..file.size)?.skip_to(nominal);
+            return RowReader::open(file, self.compression, Dialect::LINES, nominal - 1..file.size)?.skip_to(nominal);
         };
         let index = (nominal / CHUNK) as usize;
         let mut starts = self.starts.lock();
@@ -172,7 +190,8 @@ impl CsvFile {
                     let last_row = memchr::memrchr(b'\n', &chunk).map_or(0, |at| at as u64 + 1);
                     match records::contains(&chunk, quote) {
                         true => rows(from)?.skip_to(target)?,
-                        false => rows(from + last_row)?.skip_to(target)?,
+                        false if from + last_row > 0 => rows(from + last_row)?.skip_to(target)?,
+                        false => rows(from)?.skip_to(target)?,
                     }
                 }
             };

@@ -1,24 +1,32 @@
 //! Options of delimited text, under the names that Hive, Trino, Spark and DuckDB give them.
 
 use super::Dialect;
+use super::fields::Nesting;
 use crate::error::{Error, Result};
+use crate::format::bad_rows::BadRowOptions;
+use crate::format::spelling::Spelling;
 use crate::format::{FormatOption, Options};
 
 /// How delimited text is written. What is `None` is found out from a sample, or not there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct CsvOptions {
     pub delimiter: Option<u8>,
     pub quote: Option<u8>,
     pub escape: Option<u8>,
     pub header: Option<bool>,
-    /// Rows before the data (and before the header).
+    /// Lines before the data (and before the header), and after it.
     pub skip: usize,
+    pub footer: usize,
     /// Unquoted text that stands for NULL.
     pub null: Option<String>,
     /// Whether an unquoted empty field is NULL in columns of text, too.
     pub empty_is_null: bool,
-    /// Whole numbers are dates in days and timestamps in milliseconds since 1970.
-    pub epochs: bool,
+    /// Whether an empty field is no value of a column that is not text; otherwise it is NULL there.
+    pub empty_is_bad: bool,
+    /// What separates the items of arrays, maps and rows, when the format has such.
+    pub(in crate::format) nesting: Option<Nesting>,
+    pub(in crate::format) spelling: Spelling,
+    pub(in crate::format) bad_rows: BadRowOptions,
 }
 
 /// The names of the options; the first is ours, the others are synonyms.
@@ -34,7 +42,7 @@ pub static CSV_OPTIONS: &[FormatOption] = &[
         "textfile_field_separator",
         "serialization.format",
     ],
-    &["quote", "quotechar", "csv_quote"],
+    &["quote", "quotechar", "quote.delim", "csv_quote"],
     &[
         "escape",
         "escapechar",
@@ -52,37 +60,55 @@ pub static CSV_OPTIONS: &[FormatOption] = &[
         "null_format",
         "serialization.null.format",
     ],
+    // Hive's own spelling of the first has been wrong for years.
+    &["collection_delimiter", "collection.delim", "colelction.delim"],
+    &["map_key_delimiter", "mapkey.delim"],
+    &["timestamp_format", "timestamp.formats", "timestampformat"],
+    &["date_format", "dateformat"],
+    &["encoding", "serialization.encoding", "charset"],
+    &["invalid_utf8"],
+    &["bad_rows"],
+    &["max_bad_rows"],
+    &["quarantine_location"],
 ];
 
 impl CsvOptions {
     /// CSV files given by name: delimiter and header are found out, an unquoted empty field is NULL.
     pub fn csv(options: &Options) -> Result<Self> {
         let base = Self {
-            delimiter: None,
             quote: Some(b'"'),
-            escape: None,
-            header: None,
-            skip: 0,
-            null: None,
             empty_is_null: true,
-            epochs: false,
+            ..Default::default()
         };
-        base.with(options)
+        base.with(options, |_| None)
     }
 
     /// Hive's default for TEXTFILE (LazySimpleSerDe): fields end with \001, NULL is \N, nothing is quoted.
     pub fn text(options: &Options) -> Result<Self> {
         let base = Self {
             delimiter: Some(1),
-            quote: None,
-            escape: None,
             header: Some(false),
-            skip: 0,
             null: Some("\\N".into()),
-            empty_is_null: false,
-            epochs: false,
+            ..Default::default()
         };
-        base.with(options)
+        let mut read = base.with(options, number_of_byte)?;
+        let separator = |name: &str, usual: u8| -> Result<u8> {
+            let Some(text) = options.get(CSV_OPTIONS, name) else {
+                return Ok(usual);
+            };
+            match number_of_byte(text) {
+                Some(byte) => Ok(byte),
+                None => Ok(one_byte(name, text)?.unwrap_or(usual)),
+            }
+        };
+        let items = separator("collection_delimiter", 2)?;
+        let keys = separator("map_key_delimiter", 3)?;
+        read.nesting = Some(Nesting::new(
+            [read.delimiter.unwrap_or(1), items, keys],
+            read.escape,
+            read.null.as_deref(),
+        ));
+        Ok(read)
     }
 
     /// Hive's OpenCSVSerde.
@@ -92,20 +118,20 @@ impl CsvOptions {
             quote: Some(b'"'),
             escape: Some(b'\\'),
             header: Some(false),
-            skip: 0,
-            null: None,
-            empty_is_null: false,
-            epochs: true,
+            empty_is_bad: true,
+            ..Default::default()
         };
-        base.with(options)
+        let mut read = base.with(options, |_| None)?;
+        read.spelling.epochs = true;
+        Ok(read)
     }
 
-    fn with(mut self, options: &Options) -> Result<Self> {
+    /// `by_number` reads a character that is given by its number.
+    fn with(mut self, options: &Options, by_number: fn(&str) -> Option<u8>) -> Result<Self> {
         let byte = |name: &str| {
-            options
-                .get(CSV_OPTIONS, name)
-                .map(|text| one_byte(name, text))
-                .transpose()
+            let text = options.get(CSV_OPTIONS, name);
+            let byte = |text| by_number(text).map_or_else(|| one_byte(name, text), |byte| Ok(Some(byte)));
+            text.map(byte).transpose()
         };
         if let Some(delimiter) = byte("delimiter")? {
             self.delimiter = delimiter;
@@ -126,14 +152,11 @@ impl CsvOptions {
         if let Some(text) = options.get(CSV_OPTIONS, "skip") {
             self.skip = rows("skip", text)?;
         }
-        match options.get(CSV_OPTIONS, "skip_footer") {
-            Some(text) if rows("skip_footer", text)? > 0 => {
-                return Err(Error::unsupported(
-                    "skipping lines at the end of a file (skip.footer.line.count)",
-                ));
-            }
-            _ => {}
+        if let Some(text) = options.get(CSV_OPTIONS, "skip_footer") {
+            self.footer = rows("skip_footer", text)?;
         }
+        self.spelling = Spelling::of(CSV_OPTIONS, options)?;
+        self.bad_rows = BadRowOptions::of(CSV_OPTIONS, options)?;
         if let Some(text) = options.get(CSV_OPTIONS, "null") {
             self.null = Some(text.to_string());
         }
@@ -157,6 +180,12 @@ impl CsvOptions {
 fn rows(name: &str, text: &str) -> Result<usize> {
     let number = text.trim().parse();
     number.map_err(|_| Error::plan(format!("option {name} is a number of lines, found \"{text}\"")))
+}
+
+/// A character by its number, as Hive takes it in all its delimiters: `1` is \001, `44` a comma.
+fn number_of_byte(text: &str) -> Option<u8> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().filter(u8::is_ascii)
 }
 
 /// A character as options spell it: itself, `\t`, `\001`, `\u0001`; nothing for an empty text.

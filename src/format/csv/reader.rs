@@ -1,13 +1,12 @@
 //! Reads a range of a delimited file batch by batch.
 
-use super::records::{Field, Row, RowReader};
-use super::{CsvOptions, details, is_null, line_number};
-use crate::error::{Error, Result};
-use crate::format::columns::{ColumnSource, column_sources, finish_batch};
-use crate::format::values::ValueBuilder;
+use super::fields::FieldBuilder;
+use super::records::{Row, RowReader};
+use super::{CsvOptions, details};
+use crate::error::Result;
+use crate::format::bad_rows::{BadRowLog, Fault};
+use crate::format::columns::{ColumnSource, column_sources, finish_batch, without};
 use crate::format::{BatchReader, Partition, ScanRequest};
-use crate::storage::Compression;
-use crate::types::type_name;
 use crate::vector::{Batch, Column};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,12 +15,20 @@ pub(super) struct CsvReader {
     partition: Partition,
     request: Arc<ScanRequest>,
     options: CsvOptions,
-    compression: Compression,
     rows: RowReader,
+    /// The rows that start before this byte are read.
+    end: u64,
     sources: Vec<ColumnSource>,
-    /// Column of the request, field of the row, values so far.
-    builders: Vec<(usize, usize, ValueBuilder)>,
+    builders: Vec<ColumnBuilder>,
+    bad_rows: BadRowLog,
     width: usize,
+}
+
+/// A column of the request, the place of its field in a row, the values so far.
+struct ColumnBuilder {
+    column: usize,
+    place: usize,
+    values: FieldBuilder,
 }
 
 impl CsvReader {
@@ -32,106 +39,115 @@ impl CsvReader {
         range: Range<u64>,
     ) -> Result<Self> {
         let csv = details(&partition.info)?;
-        let mut rows = RowReader::open(&partition.file, csv.compression, csv.dialect.clone(), range.clone())?;
-        for _ in 0..if range.start == 0 { csv.skip } else { 0 } {
-            rows.next()?;
-        }
+        let rows = csv.rows(&partition.file, range.clone())?;
         let sources = column_sources(request, partition, |column| Some(column.position))?;
         let mut builders = vec![];
-        for (i, source) in sources.iter().enumerate() {
-            if let ColumnSource::File(field) = source {
-                let data_type = &request.columns[i].data_type;
-                let builder = ValueBuilder::new(data_type, request.batch_rows, options.epochs)
-                    .map_err(|e| e.context(format!("column \"{}\"", request.columns[i].name)))?;
-                builders.push((i, *field, builder));
+        for (column, source) in sources.iter().enumerate() {
+            if let (ColumnSource::File(place), Some(wanted)) = (source, request.columns.get(column)) {
+                let values = FieldBuilder::new(&wanted.data_type, request.batch_rows, options)
+                    .map_err(|e| e.context(format!("column \"{}\"", wanted.name)))?;
+                builders.push(ColumnBuilder {
+                    column,
+                    place: *place,
+                    values,
+                });
             }
         }
         Ok(Self {
             partition: partition.clone(),
             request: request.clone(),
             options: options.clone(),
-            compression: csv.compression,
             rows,
+            end: range.end,
             sources,
             builders,
+            bad_rows: BadRowLog::new(&partition.file, csv.compression),
             width: 0,
         })
     }
+}
 
-    /// Puts one row's fields into the builders; what is wrong with it otherwise.
-    fn take(
-        row: &Row<'_>,
-        builders: &mut [(usize, usize, ValueBuilder)],
-        options: &CsvOptions,
-        scratch: &mut Vec<u8>,
-    ) -> Result<(), (usize, Field)> {
-        for (column, position, builder) in builders {
-            let Some(field) = row.field(*position) else {
-                builder.append_null();
-                continue;
-            };
-            if is_null(options, row.raw(field), field.quoted) {
-                builder.append_null();
-                continue;
-            }
-            let text = row.text(field, scratch);
-            if text.is_empty() && !builder.is_string() {
-                builder.append_null();
-            } else {
-                builder.append(text).ok_or((*column, field))?;
-            }
-        }
-        Ok(())
+/// Puts one row's fields into the builders, NULL for what is wrong; the first thing that is.
+fn take(
+    row: &Row<'_>,
+    width: usize,
+    builders: &mut [ColumnBuilder],
+    request: &ScanRequest,
+    options: &CsvOptions,
+    scratch: &mut Vec<u8>,
+) -> Option<Fault> {
+    let mut fault = row.fault.as_ref().map(Fault::of_row);
+    if fault.is_none() && row.width() != width {
+        fault = Some(Fault::of_row(format!(
+            "the row has {} fields, other rows of the file have {width}",
+            row.width()
+        )));
     }
+    for builder in builders {
+        let Some(field) = row.field(builder.place) else {
+            builder.values.append_null();
+            continue;
+        };
+        if let Err(bad) = builder.values.append(row, field, options, scratch)
+            && fault.is_none()
+        {
+            let name = request.columns.get(builder.column).map_or("", |c| &c.name);
+            let what = format!("\"{}\" is not {}", bad.text.escape_debug(), bad.expected);
+            fault = Some(Fault::of_column(name, what).with_hint("declare the column as varchar to read it as text"));
+        }
+    }
+    fault
 }
 
 impl BatchReader for CsvReader {
     fn next(&mut self) -> Result<Option<Batch>> {
-        let (mut count, mut scratch) = (0, vec![]);
-        while count < self.request.batch_rows {
+        let (mut count, mut scratch, mut dropped) = (0, vec![], vec![]);
+        while count < self.request.batch_rows && self.rows.position() < self.end {
             let Some(row) = self.rows.next()? else { break };
             if self.width == 0 {
-                self.width = *details(&self.partition.info)?.width.get_or_init(|| row.width());
+                self.width = match row.fault {
+                    None => *details(&self.partition.info)?.width.get_or_init(|| row.width()),
+                    Some(_) => details(&self.partition.info)?.width.get().copied().unwrap_or(0),
+                };
             }
             if row.is_blank() && self.width > 1 {
                 continue;
             }
-            if row.width() != self.width {
-                let (offset, found) = (row.offset, row.width());
-                return Err(Error::bad_file(format!(
-                    "{}: line {}: the row has {found} fields, other rows of the file have {}",
-                    self.partition.file.location,
-                    line_number(&self.partition.file, self.compression, offset)?,
-                    self.width
-                )));
-            }
-            if let Err((column, field)) = Self::take(&row, &mut self.builders, &self.options, &mut scratch) {
-                let text = String::from_utf8_lossy(row.text(field, &mut scratch)).into_owned();
-                let shown: String = text.chars().take(80).collect();
-                let offset = row.offset;
-                let column = &self.request.columns[column];
-                return Err(Error::bad_file(format!(
-                    "{}: line {}, column \"{}\": \"{}\" is not {}",
-                    self.partition.file.location,
-                    line_number(&self.partition.file, self.compression, offset)?,
-                    column.name,
-                    shown.escape_debug(),
-                    match column.data_type {
-                        crate::types::DataType::Utf8View => "valid UTF-8".to_string(),
-                        ref t => format!("a value of type {}", type_name(t)),
-                    }
-                ))
-                .with_hint("declare the column as varchar to read it as text"));
+            let fault = take(
+                &row,
+                self.width,
+                &mut self.builders,
+                &self.request,
+                &self.options,
+                &mut scratch,
+            );
+            if let Some(fault) = fault
+                && !self
+                    .bad_rows
+                    .note(&self.request.bad_rows, row.offset, &fault, row.bytes())?
+            {
+                dropped.push(count as u32);
             }
             count += 1;
         }
         if count == 0 {
+            self.bad_rows.flush(&self.request.bad_rows)?;
             return Ok(None);
         }
         let mut arrays = vec![None; self.sources.len()];
-        for (column, _, builder) in &mut self.builders {
-            arrays[*column] = Some(Column::Array(builder.finish()?));
+        for builder in &mut self.builders {
+            if let Some(array) = arrays.get_mut(builder.column) {
+                *array = Some(Column::Array(builder.values.finish()?));
+            }
         }
-        finish_batch(&self.request, &self.sources, arrays, count).map(Some)
+        let kept = without(count, &dropped);
+        finish_batch(&self.request, &self.sources, arrays, count, kept).map(Some)
+    }
+}
+
+impl Drop for CsvReader {
+    /// A query that has enough rows reads no further; what was quarantined until then is kept.
+    fn drop(&mut self) {
+        let _ = self.bad_rows.flush(&self.request.bad_rows);
     }
 }

@@ -1,16 +1,15 @@
 //! Rows and fields of delimited text, found without copying.
 
 use crate::error::{Error, Result};
+use crate::format::lines::LONGEST_LINE;
 use crate::storage::{Compression, ObjectFile, open_text};
 use memchr::{memchr, memchr2, memchr3};
 use std::io::Read;
 
 /// Bytes read at a time.
 const BLOCK: usize = 256 << 10;
-/// A longer row is more likely an unclosed quote.
-const LONGEST_ROW: usize = 256 << 20;
 
-/// Which bytes separate and enclose fields. Rows end with a line feed, perhaps after a carriage return.
+/// Which bytes separate and enclose fields. Rows end with a line feed, a carriage return, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub delimiter: u8,
@@ -42,6 +41,13 @@ enum Scan {
 }
 
 impl Dialect {
+    /// Lines, whatever is in them: only where they end is of interest.
+    pub const LINES: Self = Self {
+        delimiter: 0,
+        quote: None,
+        escape: None,
+    };
+
     /// Finds the fields of the row at the start of `buffer`. `last` says that nothing follows the buffer.
     fn scan(&self, buffer: &[u8], last: bool, fields: &mut Vec<Field>) -> Scan {
         fields.clear();
@@ -52,7 +58,7 @@ impl Dialect {
                 true => self.quoted_field(buffer, at + 1),
                 false => self.plain_field(buffer, at),
             };
-            let (mut field, after) = match field {
+            let (field, after) = match field {
                 Some(found) => found,
                 None if !last => return Scan::More,
                 None if quoted => return Scan::Unclosed,
@@ -72,9 +78,6 @@ impl Dialect {
                     at = after + 1;
                 }
                 (Some(b'\n'), _) => {
-                    if !quoted && field.end > field.start && buffer.get(field.end - 1) == Some(&b'\r') {
-                        field.end -= 1;
-                    }
                     fields.push(field);
                     return Scan::Row(after + 1);
                 }
@@ -83,6 +86,10 @@ impl Dialect {
                     return Scan::Row(after + 2);
                 }
                 (None, _) | (Some(b'\r'), None) if !last => return Scan::More,
+                (Some(b'\r'), Some(_)) => {
+                    fields.push(field);
+                    return Scan::Row(after + 1);
+                }
                 (None, _) | (Some(b'\r'), None) => {
                     fields.push(field);
                     return Scan::Row(buffer.len());
@@ -92,21 +99,27 @@ impl Dialect {
         }
     }
 
-    /// A field up to the next delimiter or line feed, and where that is; `None` when the buffer ends before.
+    /// A field up to the next delimiter or end of line, and where that is; `None` when the buffer ends before.
     fn plain_field(&self, buffer: &[u8], start: usize) -> Option<(Field, usize)> {
         let (mut at, mut escaped) = (start, false);
         loop {
             let rest = buffer.get(at..)?;
+            let special = |b: &u8| *b == self.delimiter || matches!(b, b'\n' | b'\r') || Some(*b) == self.escape;
             let found = at
                 + match self.escape {
-                    Some(escape) => memchr3(self.delimiter, b'\n', escape, rest)?,
-                    None => memchr2(self.delimiter, b'\n', rest)?,
+                    Some(_) => rest.iter().position(special)?,
+                    None => memchr3(self.delimiter, b'\n', b'\r', rest)?,
                 };
             let byte = buffer.get(found).copied();
             if byte == self.escape && byte != Some(self.delimiter) && byte != self.quote {
                 escaped = true;
-                // A line feed ends a row even when escaped, as Hive cuts lines before it looks at fields.
-                at = found + if buffer.get(found + 1) == Some(&b'\n') { 1 } else { 2 };
+                // The end of a line ends a row even when escaped, as Hive cuts lines before it looks at fields.
+                at = found
+                    + if matches!(buffer.get(found + 1), Some(b'\n' | b'\r')) {
+                        1
+                    } else {
+                        2
+                    };
             } else if byte == self.escape && byte == self.quote && byte.is_some() {
                 at = found + 1;
             } else {
@@ -156,11 +169,18 @@ pub(super) struct Row<'a> {
     dialect: &'a Dialect,
     /// Where it starts in the (decompressed) file.
     pub offset: u64,
+    /// A quote that is out of place; the row has no fields then.
+    pub fault: Option<String>,
 }
 
 impl<'a> Row<'a> {
     pub fn width(&self) -> usize {
         self.fields.len()
+    }
+
+    /// The row as it stands in the file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.buffer
     }
 
     /// A line without anything.
@@ -250,63 +270,78 @@ impl RowReader {
         self.base + self.at as u64
     }
 
-    /// The next row; `None` at the end.
+    /// The next row; `None` at the end. After a closing quote that is followed by text the row ends with its line; a quote
+    /// that is not closed makes one row of the rest of the file.
     ///
     /// # Errors
-    /// `BadFile` for a quote that is not closed, with the line where it starts.
+    /// When the file cannot be read on, and for rows that are longer than any row is.
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
-        loop {
+        let (length, fault) = loop {
             let rest = self.buffer.get(self.at..).unwrap_or_default();
             if rest.is_empty() && self.ended {
                 return Ok(None);
             }
             match self.dialect.scan(rest, self.ended, &mut self.fields) {
-                Scan::Row(length) => {
-                    let offset = self.position();
-                    let start = self.at;
-                    self.at += length;
-                    return Ok(Some(Row {
-                        buffer: self.buffer.get(start..).unwrap_or_default(),
-                        fields: &self.fields,
-                        dialect: &self.dialect,
-                        offset,
-                    }));
-                }
-                Scan::More if rest.len() > LONGEST_ROW => {
-                    let what = format!(
-                        "a row is longer than {} MB, perhaps a quote is not closed",
-                        LONGEST_ROW >> 20
-                    );
-                    return Err(RowError {
-                        offset: self.position(),
-                        what,
-                    }
-                    .into_error(&self.name));
+                Scan::Row(length) => break (length, None),
+                Scan::More if rest.len() > LONGEST_LINE => {
+                    return Err(Error::bad_file(format!(
+                        "{}: the row at byte {} is longer than {} MB, perhaps a quote is not closed",
+                        self.name,
+                        self.position(),
+                        LONGEST_LINE >> 20
+                    )));
                 }
                 Scan::More => self.fill()?,
                 Scan::Unclosed => {
-                    let what = "a quote is not closed before the end of the file".to_string();
-                    return Err(RowError {
-                        offset: self.position(),
-                        what,
-                    }
-                    .into_error(&self.name));
+                    break (
+                        rest.len(),
+                        Some("a quote is not closed before the end of the file".into()),
+                    );
                 }
                 Scan::TextAfterQuote(at) => {
-                    let end = rest.len().min(at + 20);
-                    let text = String::from_utf8_lossy(rest.get(at..end).unwrap_or_default()).into_owned();
-                    let what = format!(
-                        "field {} goes on after its closing quote: {text:?}",
-                        self.fields.len() + 1
-                    );
-                    return Err(RowError {
-                        offset: self.position(),
-                        what,
-                    }
-                    .into_error(&self.name));
+                    let Some(end) = memchr(b'\n', rest.get(at..).unwrap_or_default()) else {
+                        if !self.ended && rest.len() <= LONGEST_LINE {
+                            self.fill()?;
+                            continue;
+                        }
+                        break (rest.len(), Some(self.text_after_quote(at)));
+                    };
+                    break (at + end + 1, Some(self.text_after_quote(at)));
                 }
             }
+        };
+        if fault.is_some() {
+            self.fields.clear();
         }
+        let (offset, start) = (self.position(), self.at);
+        self.at += length;
+        Ok(Some(Row {
+            buffer: self.buffer.get(start..self.at).unwrap_or_default(),
+            fields: &self.fields,
+            dialect: &self.dialect,
+            offset,
+            fault,
+        }))
+    }
+
+    fn text_after_quote(&self, at: usize) -> String {
+        let rest = self.buffer.get(self.at + at..).unwrap_or_default();
+        let text = String::from_utf8_lossy(rest.get(..rest.len().min(20)).unwrap_or_default());
+        format!(
+            "field {} goes on after its closing quote: \"{}\"",
+            self.fields.len() + 1,
+            text.escape_debug()
+        )
+    }
+
+    /// Passes over so many lines, whatever is in them.
+    pub fn skip_lines(&mut self, count: usize) -> Result<()> {
+        let own = std::mem::replace(&mut self.dialect, Dialect::LINES);
+        for _ in 0..count {
+            self.next()?;
+        }
+        self.dialect = own;
+        Ok(())
     }
 
     /// Skips rows up to the first that starts at or after the byte `target`; its place, or the end's.
@@ -337,32 +372,56 @@ impl std::fmt::Debug for RowReader {
     }
 }
 
-/// What is wrong with the row at a byte of the file.
-struct RowError {
-    offset: u64,
-    what: String,
-}
-
-impl RowError {
-    fn into_error(self, name: &str) -> Error {
-        Error::bad_file(format!("{name}: byte {}: {}", self.offset, self.what))
+/// Where the last `count` lines of a file begin in its (decompressed) text, not counting empty ones.
+pub(super) fn last_lines(file: &ObjectFile, compression: Compression, count: usize) -> Result<u64> {
+    /// Bytes at the end of a file that are looked at first.
+    const TAIL: u64 = 1 << 20;
+    let tail = file.size.saturating_sub(TAIL);
+    if compression == Compression::None
+        && tail > 0
+        && let Some(found) = last_lines_from(file, compression, count, tail)?
+    {
+        return Ok(found);
     }
+    Ok(last_lines_from(file, compression, count, 0)?.unwrap_or(0))
 }
 
-/// The number, from 1, of the line at byte `offset` of the (decompressed) file: for messages, it reads all before it.
-pub(in crate::format) fn line_number(file: &ObjectFile, compression: Compression, offset: u64) -> Result<u64> {
-    let mut input = open_text(file, compression, 0..file.size)?;
-    let (mut left, mut lines, mut block) = (offset, 1, vec![0; BLOCK]);
-    while left > 0 {
-        let want = left.min(BLOCK as u64) as usize;
-        let read = input.read(block.get_mut(..want).unwrap_or_default())?;
-        if read == 0 {
+/// The same, looking only behind byte `from`; `None` when there are not more lines than that.
+fn last_lines_from(file: &ObjectFile, compression: Compression, count: usize, from: u64) -> Result<Option<u64>> {
+    let mut input = open_text(file, compression, from..file.size)?;
+    let mut starts = std::collections::VecDeque::new();
+    let (mut block, mut offset, mut start, mut text) = (vec![0; BLOCK], from, from, false);
+    loop {
+        let read = input.read(&mut block)?;
+        let Some(bytes) = block.get(..read).filter(|b| !b.is_empty()) else {
             break;
+        };
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
+            let end = memchr2(b'\n', b'\r', rest);
+            if end != Some(0) && !text {
+                text = true;
+                starts.push_back(start);
+                // One more than wanted, to know that the first wanted is whole.
+                if starts.len() > count + 1 {
+                    starts.pop_front();
+                }
+            }
+            match end {
+                Some(end) => {
+                    at += end + 1;
+                    start = offset + at as u64;
+                    text = false;
+                }
+                None => at = bytes.len(),
+            }
         }
-        lines += memchr::memchr_iter(b'\n', block.get(..read).unwrap_or_default()).count() as u64;
-        left -= read as u64;
+        offset += read as u64;
     }
-    Ok(lines)
+    Ok(match starts.len() > count {
+        true => starts.get(1).copied().or(Some(offset)),
+        false => None,
+    })
 }
 
 /// Whether `byte` occurs.
@@ -388,6 +447,7 @@ mod tests {
                         fields: &fields,
                         dialect,
                         offset: 0,
+                        fault: None,
                     };
                     let mut scratch = vec![];
                     let texts = fields
@@ -435,6 +495,14 @@ mod tests {
                 [vec!["a|b", "c"], vec!["\"d", "e\\"], vec!["f"]]
             );
             assert_eq!(rows(&open, "\"a\\\"b\",\"c\"\"d\"\n", block), [vec!["a\"b", "c\"d"]]);
+            assert_eq!(
+                rows(&csv, "a,b\rc\r\n\"x\ry\"\r\"z\"\n", block),
+                [vec!["a", "b"], vec!["c"], vec!["x\ry"], vec!["z"]]
+            );
+            assert_eq!(
+                rows(&hive, "a\rb|\\\rc", block),
+                [vec!["a"], vec!["b", "\\"], vec!["c"]]
+            );
             assert_eq!(rows(&csv, "a,\"b\n", block), [vec!["unclosed"]]);
             assert_eq!(rows(&csv, "\"a\"b,c\n", block), [vec!["after"]]);
         }

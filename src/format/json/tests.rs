@@ -1,4 +1,5 @@
 use super::*;
+use crate::format::lines::CHUNK;
 use crate::format::testing::{ask, read_file};
 use crate::types::parse_type;
 

@@ -7,8 +7,9 @@ use crate::format::{Partition, ScanColumn};
 use crate::storage::{ObjectFile, read_range};
 use crate::types::{DataType, type_name};
 use crate::vector::Column;
-use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat, take};
+use arrow::datatypes::FieldRef;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -16,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::reader::{ChunkReader, Length};
 use std::io::Cursor;
+use std::sync::Arc;
 
 /// Reads a column front to back; rows not wanted are skipped as late as possible, so that whole pages can be left out.
 pub struct ColumnReader {
@@ -217,15 +219,73 @@ fn read_arrow(
     Ok(all.slice(skip, n))
 }
 
+/// The array as the wanted type. Fields of rows are found by name, and NULL when the file lacks them.
 fn convert(array: ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     if array.data_type() == wanted {
         return Ok(array);
     }
+    match (array.data_type(), wanted) {
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let rows = array.as_struct();
+            let member = |field: &FieldRef| {
+                let names = rows.column_names();
+                let place = names.iter().position(|n| n == field.name());
+                let place = place.or_else(|| names.iter().position(|n| n.eq_ignore_ascii_case(field.name())));
+                match place {
+                    Some(place) => convert(rows.column(place).clone(), field.data_type()),
+                    None => Ok(new_null_array(field.data_type(), rows.len())),
+                }
+            };
+            let members = fields.iter().map(member).collect::<Result<Vec<_>>>()?;
+            let nulls = rows.nulls().cloned();
+            Ok(Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                members,
+                nulls,
+                rows.len(),
+            )?))
+        }
+        (DataType::List(_), DataType::List(field)) => {
+            let list = array.as_list::<i32>();
+            let items = convert(list.values().clone(), field.data_type())?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Ok(Arc::new(ListArray::try_new(field.clone(), offsets, items, nulls)?))
+        }
+        (DataType::Map(..), DataType::Map(field, sorted)) => {
+            let map = array.as_map();
+            let DataType::Struct(pair) = field.data_type() else {
+                return Err(Error::internal("a map of something else than entries"));
+            };
+            let columns = map.entries().columns().iter().zip(pair);
+            let columns = columns.map(|(column, field)| convert(column.clone(), field.data_type()));
+            let entries = StructArray::try_new(pair.clone(), columns.collect::<Result<_>>()?, None)?;
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            Ok(Arc::new(MapArray::try_new(
+                field.clone(),
+                offsets,
+                entries,
+                nulls,
+                *sorted,
+            )?))
+        }
+        // Other kinds of lists first become the usual one.
+        (
+            DataType::LargeList(item)
+            | DataType::FixedSizeList(item, _)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item),
+            DataType::List(_),
+        ) => convert(cast_strictly(&array, &DataType::List(item.clone()))?, wanted),
+        _ => cast_strictly(&array, wanted),
+    }
+}
+
+fn cast_strictly(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     let options = CastOptions {
         safe: false,
         ..Default::default()
     };
-    cast_with_options(&array, wanted, &options).map_err(|e| {
+    cast_with_options(array, wanted, &options).map_err(|e| {
         let found =
             crate::types::normalize_type(array.data_type()).map_or(array.data_type().to_string(), |t| type_name(&t));
         Error::bad_file(format!(

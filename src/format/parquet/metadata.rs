@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::expression::pruning::Bounds;
 use crate::format::{FileColumnStatistics, FileInfo};
 use crate::storage::{ObjectFile, read_range};
-use crate::types::{DataType, ScalarValue, normalize_type};
+use crate::types::{DataType, ScalarValue, TIMESTAMP, common_type, is_decimal, is_integer, normalize_type};
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
@@ -178,6 +178,14 @@ fn bounds(
     })
 }
 
+/// Whether values that are read as a wider type keep their order, so that their bounds do too.
+fn keeps_order(stored: &DataType, wanted: &DataType) -> bool {
+    let widens = is_integer(stored) && (is_integer(wanted) || is_decimal(wanted) || *wanted == DataType::Float64)
+        || *stored == DataType::Float32 && *wanted == DataType::Float64
+        || *stored == DataType::Date32 && *wanted == TIMESTAMP;
+    stored == wanted || widens && common_type(stored, wanted).as_ref() == Some(wanted)
+}
+
 impl Footer {
     /// The footer that `inspect` left in `info`.
     pub fn of(info: &FileInfo) -> Result<&Footer> {
@@ -227,8 +235,16 @@ impl Footer {
     /// The bounds of a column in a row group when the column is read as `wanted`.
     pub fn bounds(&self, column: usize, group: usize, wanted: &DataType) -> Option<Bounds> {
         let c = self.columns.get(column)?;
-        let b = c.bounds.as_ref().filter(|_| c.data_type == *wanted)?;
-        let value = |a: &ArrayRef| ScalarValue::from_array(a.as_ref(), group).ok().filter(|v| !v.is_null());
+        let b = c.bounds.as_ref().filter(|_| keeps_order(&c.data_type, wanted))?;
+        let value = |a: &ArrayRef| {
+            let one = (group < a.len()).then(|| a.slice(group, 1))?;
+            let one = if *a.data_type() == *wanted {
+                one
+            } else {
+                cast(&one, wanted).ok()?
+            };
+            ScalarValue::from_array(one.as_ref(), 0).ok().filter(|v| !v.is_null())
+        };
         let nulls = b.nulls.is_valid(group).then(|| b.nulls.value(group));
         Some(Bounds {
             min: value(&b.min),

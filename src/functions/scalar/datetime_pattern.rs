@@ -50,8 +50,8 @@ enum Piece {
 }
 
 /// A way to write and read timestamps.
-#[derive(Debug, Clone)]
-pub(super) struct Pattern {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
     text: String,
     pieces: Vec<Piece>,
 }
@@ -158,7 +158,7 @@ impl Pattern {
         Ok(pieces.finish(text))
     }
 
-    pub fn write(&self, local: i64, zone: &Zone, out: &mut String) {
+    pub(super) fn write(&self, local: i64, zone: &Zone, out: &mut String) {
         let moment = Moment::new(local, zone);
         for piece in &self.pieces {
             match piece {

@@ -31,6 +31,7 @@ mod text_pattern;
 mod typing;
 mod url;
 
+pub(crate) use datetime_pattern::Pattern as TimePattern;
 pub use text_pattern::DatePattern;
 
 use super::{Documentation, wrong_arguments};
