@@ -153,8 +153,9 @@ impl Session {
         let written: Vec<String> = staging.files().folders().iter().map(|f| format!("{f}/")).collect();
         let written = || written.iter().map(String::as_str);
         self.catalog().check_written(&table, written())?;
-        staging.commit(changes)?;
+        // A partition that is registered before its files are there has no rows; files of one that is not would be missed.
         self.catalog().register_written(&table, written())?;
+        staging.commit(changes)?;
         Ok(StatementResult::written("INSERT", rows))
     }
 

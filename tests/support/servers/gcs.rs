@@ -133,6 +133,8 @@ impl GcsServer {
 
     /// A client of a bucket, for tests inside this process.
     pub fn client(&self, bucket: &str) -> object_store::gcp::GoogleCloudStorage {
+        // A second time it is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         object_store::gcp::GoogleCloudStorageBuilder::new()
             .with_base_url(&self.url())
             .with_client_options(object_store::ClientOptions::new().with_allow_http(true))

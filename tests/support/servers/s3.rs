@@ -113,6 +113,8 @@ impl S3Server {
 
     /// A client of a bucket, for tests inside this process.
     pub fn client(&self, bucket: &str) -> object_store::aws::AmazonS3 {
+        // A second time it is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         object_store::aws::AmazonS3Builder::new()
             .with_endpoint(self.url())
             .with_allow_http(true)
