@@ -3,6 +3,7 @@
 use super::output::Format;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::session::TransactionCommand;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -74,8 +75,51 @@ pub enum Verb {
         /// A name, or a pattern such as 'date*'
         name: Option<String>,
     },
+    /// Look at writes that are not done, finish them, give them up
+    Txn {
+        #[command(subcommand)]
+        action: TxnAction,
+    },
     /// Write the completion of flags for a shell
     Completions { shell: Shell },
+}
+
+/// What is to be done about writes.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TxnAction {
+    /// The writes that are not done
+    List {
+        /// A table, a folder or a URL; all tables of the catalog without it
+        target: Option<String>,
+    },
+    /// One write in detail
+    Show { id: String, target: Option<String> },
+    /// Finish a write that is committed, or of which everything is written
+    Resume { id: String, target: Option<String> },
+    /// Give a write up that is not committed, and remove what it wrote
+    Abort { id: String, target: Option<String> },
+    /// Finish what is committed, and remove what writers left behind
+    Gc {
+        target: Option<String>,
+        /// Writers that have written nothing for so long are taken for dead; those of this machine are known to live or not
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
+        older_than: Duration,
+    },
+}
+
+impl From<TxnAction> for TransactionCommand {
+    fn from(action: TxnAction) -> Self {
+        match action {
+            TxnAction::List { target } => Self::List { target },
+            TxnAction::Show { id, target } => Self::Show { id, target },
+            TxnAction::Resume { id, target } => Self::Resume { id, target },
+            TxnAction::Abort { id, target } => Self::Abort { id, target },
+            TxnAction::Gc { target, older_than } => Self::Gc {
+                target,
+                older_than: Some(older_than),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -44,6 +44,9 @@ fn run_with(arguments: &Arguments) -> Result<Outcome, Exit> {
             .map(|name| format!(" LIKE '{}'", name.replace('\'', "''")));
         return shell.run_text("functions", &format!("SHOW FUNCTIONS{}", pattern.unwrap_or_default()));
     }
+    if let Some(Verb::Txn { action }) = &arguments.verb {
+        return shell.run_transactions(action.clone().into());
+    }
     if let Some(file) = init_file(arguments) {
         let name = file.display().to_string();
         let text = read_file(&name)?;

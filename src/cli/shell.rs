@@ -7,7 +7,7 @@ use super::variables::Variables;
 use super::watch::{Display, Stopped, Watch, count, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Metrics;
-use crate::session::{Rows, Session, StatementResult};
+use crate::session::{Rows, Session, StatementResult, TransactionCommand};
 use crate::sql::{StatementText, split_statements};
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind as IoErrorKind, IsTerminal, Write, stderr, stdout};
@@ -113,6 +113,22 @@ impl Shell {
             }
         }
         result
+    }
+
+    /// Does what is to be done about writes.
+    pub fn run_transactions(&mut self, command: TransactionCommand) -> Result<Outcome, Exit> {
+        let result = self.session.transactions(&command).and_then(|result| match result {
+            StatementResult::Rows(rows) => self.write(rows).map(drop),
+            StatementResult::Done { what, .. } => Ok(self.tell(&what)),
+        });
+        match result {
+            Err(_) if self.output.closed => Ok(Outcome::Closed),
+            Err(error) => {
+                report(&error, None);
+                Err(Exit::of(&error))
+            }
+            Ok(()) => Ok(Outcome::Done),
+        }
     }
 
     /// From now on statements tell how they would run, as plain text.

@@ -15,6 +15,7 @@ mod remove_files;
 mod result;
 mod show_create;
 mod table_format;
+mod transactions;
 mod write;
 mod write_format;
 
@@ -24,6 +25,7 @@ pub use column::{
 };
 pub use dataframe::{DataFrame, GroupedData, WriteOptions};
 pub use result::{Rows, StatementResult};
+pub use transactions::TransactionCommand;
 
 use crate::catalog::{Catalog, DEFAULT_DATABASE};
 use crate::config::Config;
