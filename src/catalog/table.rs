@@ -1,12 +1,13 @@
 //! A table as a query sees it: resolved, listed, its footers read. Planning does no IO after this.
 
 use super::partitioned::PartitionedTable;
+use super::partitions::{partition_folder, partition_text};
 use crate::format::{FileFormat, FileInfo};
 use crate::storage::ObjectFile;
-use crate::types::{DataType, ScalarValue};
+use crate::types::{DataType, ScalarValue, TIMESTAMP};
 use arrow::array::RecordBatch;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// `database.table`, in lower case; files queried directly have only the location as name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -112,7 +113,57 @@ pub struct ColumnStatistics {
     pub bytes: Option<u64>,
 }
 
+/// Columns of every table over files that only queries see which name them: where a row comes from.
+static HIDDEN_COLUMNS: LazyLock<[TableColumn; 4]> = LazyLock::new(|| {
+    [
+        ("$path", DataType::Utf8View),
+        ("$file_size", DataType::Int64),
+        ("$file_modified_time", TIMESTAMP),
+        ("$partition", DataType::Utf8View),
+    ]
+    .map(|(name, data_type)| TableColumn {
+        name: name.into(),
+        data_type,
+        nullable: true,
+    })
+});
+
 impl Table {
+    /// The hidden columns; their positions follow those of the others.
+    pub fn hidden_columns(&self) -> &'static [TableColumn] {
+        match self.source {
+            TableSource::Memory(_) => &[],
+            _ => HIDDEN_COLUMNS.as_slice(),
+        }
+    }
+
+    /// The column at a position, a hidden one from the number of columns on.
+    pub fn column_at(&self, position: usize) -> Option<&TableColumn> {
+        match position.checked_sub(self.columns.len()) {
+            None => self.columns.get(position),
+            Some(i) => self.hidden_columns().get(i),
+        }
+    }
+
+    /// What is the same in all rows of a file: the values of its partition, then those of the hidden columns.
+    pub fn constants_of(&self, file: &DataFile) -> Vec<ScalarValue> {
+        let keys = self
+            .columns
+            .iter()
+            .skip(self.columns.len().saturating_sub(file.partition_values.len()));
+        let folder =
+            |(key, value): (&TableColumn, &ScalarValue)| partition_folder(&key.name, partition_text(value).as_deref());
+        let folders: Vec<String> = keys.zip(&file.partition_values).map(folder).collect();
+        let mut values = file.partition_values.clone();
+        values.extend([
+            ScalarValue::String(file.file.location.clone()),
+            ScalarValue::Int64(i64::try_from(file.file.size).unwrap_or(i64::MAX)),
+            ScalarValue::Timestamp(file.file.modified, None),
+            ScalarValue::string(folders.join("/")),
+        ]);
+        values
+    }
+
     /// The position of a column, names compared without regard to case.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))

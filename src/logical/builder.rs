@@ -22,10 +22,21 @@ impl PlanBuilder {
 
     /// All columns of a table, qualified with `qualifier`.
     pub fn scan(table: Arc<Table>, qualifier: &str) -> Self {
+        Self::scan_columns(table, qualifier, false)
+    }
+
+    /// The same with the table's hidden columns after the others.
+    pub fn scan_with_hidden(table: Arc<Table>, qualifier: &str) -> Self {
+        Self::scan_columns(table, qualifier, true)
+    }
+
+    fn scan_columns(table: Arc<Table>, qualifier: &str, hidden: bool) -> Self {
         let qualifier: Arc<str> = qualifier.into();
+        let hidden = if hidden { table.hidden_columns() } else { &[] };
         let schema: Schema = table
             .columns
             .iter()
+            .chain(hidden)
             .map(|c| Field::new(c.name.clone(), c.data_type.clone(), c.nullable).with_qualifier(qualifier.clone()))
             .collect();
         let columns = (0..schema.len()).collect();

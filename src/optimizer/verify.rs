@@ -141,7 +141,7 @@ fn shape(plan: &LogicalPlan, around: &Surroundings) -> Result<()> {
             same_length(plan, n.schema.len(), n.columns.len())?;
             let columns = n.schema.iter().zip(&n.columns);
             for (f, &position) in columns.chain(n.filter_columns.iter().map(|(f, p)| (f, p))) {
-                match n.table.columns.get(position) {
+                match n.table.column_at(position) {
                     Some(c) if c.data_type == f.data_type => {}
                     _ => return Err(wrong(plan, &format!("column {} is not the table's", f.name))),
                 }

@@ -93,10 +93,15 @@ impl Source for FileScan {
     fn start(&self, context: &QueryContext) -> Result<()> {
         let files = self.files()?;
         let (mut partitions, mut total) = (VecDeque::new(), 0);
+        let keys = self.table.columns.len().saturating_sub(files.partition_start);
+        let mut constants = self.request.columns.iter().filter_map(|c| c.partition_column);
+        let hidden = constants.any(|c| c >= keys);
         for file in &files.files {
+            let all = hidden.then(|| self.table.constants_of(file));
+            let constants = all.as_ref().unwrap_or(&file.partition_values);
             let found = files
                 .format
-                .partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
+                .partitions(&file.file, &file.info, constants, &self.request)?;
             total += files.format.units(&file.info).unwrap_or(found.len() as u64);
             partitions.extend(found);
         }

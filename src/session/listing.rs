@@ -80,9 +80,10 @@ fn partition_filter(scan: &Scan, partitions: &PartitionedTable, above: &[Expr]) 
     };
     let layout =
         (0..keys).map(|k| key(k).unwrap_or_else(|| crate::types::Field::new("", crate::types::DataType::Null, true)));
+    let is_key = |position: usize| (start..start + keys).contains(&position);
     let others = columns
         .iter()
-        .filter(|(_, position)| *position < start)
+        .filter(|(_, position)| !is_key(*position))
         .map(|(f, _)| f.clone());
     let layout: Schema = layout.chain(others).collect();
     let conjuncts = |e: &Expr| match e {

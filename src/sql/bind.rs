@@ -49,8 +49,20 @@ impl std::fmt::Debug for BindContext<'_> {
 /// that is known and not run.
 pub fn bind_query(query: &ast::Query, context: &BindContext) -> Result<LogicalPlan> {
     let mut binder = Binder::new(*context);
+    binder.hidden = names_hidden(query);
     binder.number_parameters(query);
     binder.query(query)
+}
+
+/// Whether a query names a hidden column: those start with `$`.
+fn names_hidden(query: &ast::Query) -> bool {
+    let starts = |ident: &ast::Ident| ident.value.starts_with('$');
+    let found = ast::visit_expressions(query, |e| match e {
+        ast::Expr::Identifier(ident) if starts(ident) => std::ops::ControlFlow::Break(()),
+        ast::Expr::CompoundIdentifier(parts) if parts.last().is_some_and(starts) => std::ops::ControlFlow::Break(()),
+        _ => std::ops::ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// An expression without columns: a parameter of EXECUTE, a partition's value.
@@ -84,6 +96,8 @@ pub(super) struct Binder<'a> {
     database: Option<String>,
     /// Places of `?`, in order.
     parameter_places: Vec<Location>,
+    /// Whether the text names a hidden column such as `"$path"`.
+    pub(super) hidden: bool,
 }
 
 /// A common table expression, bound once.
@@ -109,6 +123,7 @@ impl<'a> Binder<'a> {
             views: vec![],
             database: None,
             parameter_places: vec![],
+            hidden: false,
         }
     }
 
@@ -231,6 +246,7 @@ impl<'a> Binder<'a> {
         binder.views.push(view.name.clone());
         binder.database = view.database.clone();
         binder.depth = self.depth;
+        binder.hidden = names_hidden(&query);
         let plan = binder.query(&query).map_err(within)?;
         if view.columns.is_empty() {
             return Ok(plan);

@@ -4,6 +4,7 @@ use super::bind::{Binder, Name, at, unsupported};
 use super::reference::{Relation, TableReference, identifier, reference_of};
 use super::scope::{Clause, Scope, ScopeColumn};
 use super::tokens;
+use crate::catalog::Table;
 use crate::error::{Error, Result};
 use crate::logical::{BinaryOp, Expr, JoinHint, JoinKind, LogicalPlan, PlanBuilder};
 use crate::types::{DataType, ScalarValue};
@@ -202,6 +203,7 @@ impl Binder<'_> {
                 name: (*name).into(),
                 expr,
                 plain: true,
+                hidden: false,
             });
         }
         let scope = scope
@@ -384,7 +386,11 @@ impl Binder<'_> {
             Relation::View(view) => at(self.view(view), factor)?,
             Relation::Table(table) => {
                 let name = alias.map_or(qualifier.clone(), |a| identifier(&a.name));
-                PlanBuilder::scan(table.clone(), &name).build()
+                let renamed = alias.is_some_and(|a| !a.columns.is_empty());
+                match self.hidden && !renamed {
+                    true => return Ok(with_hidden(table, &name, alias.is_none().then_some(database).flatten())),
+                    false => PlanBuilder::scan(table.clone(), &name).build(),
+                }
             }
         };
         match (alias, relation) {
@@ -422,6 +428,16 @@ impl Binder<'_> {
             index_hints: vec![],
         })
     }
+}
+
+/// A table with its hidden columns, which only their names bring up.
+fn with_hidden(table: &Arc<Table>, name: &str, database: Option<String>) -> Source {
+    let plan = PlanBuilder::scan_with_hidden(table.clone(), name).build();
+    let mut scope = Scope::of(plan.schema(), database.as_deref());
+    for column in scope.columns.iter_mut().skip(table.columns.len()) {
+        column.hidden = true;
+    }
+    Source { plan, scope }
 }
 
 /// The scope over a join of two scopes.
@@ -485,9 +501,13 @@ fn join_kind<'j>(operator: &'j JoinOperator, factor: &TableFactor) -> Result<(Jo
 
 /// The plain names that both sides have, in the order of the left side.
 fn shared_names(left: &Scope, right: &Scope) -> Vec<(String, crate::error::Span)> {
-    let plain = |s: &Scope, name: &str| s.columns.iter().any(|c| c.plain && c.name.eq_ignore_ascii_case(name));
+    let plain = |s: &Scope, name: &str| {
+        s.columns
+            .iter()
+            .any(|c| c.plain && !c.hidden && c.name.eq_ignore_ascii_case(name))
+    };
     let mut names: Vec<(String, crate::error::Span)> = vec![];
-    for c in left.columns.iter().filter(|c| c.plain) {
+    for c in left.columns.iter().filter(|c| c.plain && !c.hidden) {
         if plain(right, &c.name) && !names.iter().any(|(n, _)| n.eq_ignore_ascii_case(&c.name)) {
             names.push((c.name.to_string(), Default::default()));
         }

@@ -160,7 +160,11 @@ impl Binder<'_> {
     fn named_table(&mut self, table: &ast::Table) -> Result<LogicalPlan> {
         let parts = table.schema_name.iter().chain(&table.table_name);
         let name = ast::ObjectName::from(parts.map(ast::Ident::new).collect::<Vec<_>>());
-        Ok(self.table_by_name(&name)?.plan)
+        // All columns but the hidden ones.
+        let hidden = std::mem::take(&mut self.hidden);
+        let table = self.table_by_name(&name);
+        self.hidden = hidden;
+        Ok(table?.plan)
     }
 
     /// `VALUES (…), (…)`

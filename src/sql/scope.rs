@@ -23,6 +23,8 @@ pub(super) struct ScopeColumn {
     pub(super) expr: Expr,
     /// Found without a qualifier, and part of `*`: false for the two sides of a USING column.
     pub(super) plain: bool,
+    /// Found by its name, but no part of `*`: `$path` and other hidden columns.
+    pub(super) hidden: bool,
 }
 
 impl Scope {
@@ -34,6 +36,7 @@ impl Scope {
             name: f.name.clone(),
             expr: Expr::Column(f.clone()),
             plain: true,
+            hidden: false,
         });
         Self {
             columns: columns.collect(),

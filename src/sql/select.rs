@@ -172,6 +172,7 @@ impl Binder<'_> {
             .scope
             .columns
             .iter()
+            .filter(|c| !c.hidden)
             .filter(|c| match qualifier {
                 None => c.plain,
                 Some(q) => c.qualifier.as_deref().is_some_and(|cq| cq.eq_ignore_ascii_case(q)),

@@ -9,6 +9,7 @@ mod faulty;
 mod functions;
 mod layers;
 mod memory;
+mod partitions;
 mod program;
 mod random_queries;
 mod reading;

@@ -61,8 +61,7 @@ impl Planner<'_> {
                 let columns = layout.iter().zip(&positions).map(|(field, &position)| {
                     let column = node
                         .table
-                        .columns
-                        .get(position)
+                        .column_at(position)
                         .ok_or_else(|| Error::internal("a scan column exists"))?;
                     Ok(ScanColumn {
                         name: column.name.clone(),
