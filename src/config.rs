@@ -41,6 +41,53 @@ pub struct Config {
     pub quarantine_location: String,
     /// How object stores are reached.
     pub stores: StoreSettings,
+    /// What is refused.
+    pub guards: Guards,
+}
+
+/// What is refused, so that a script or a stranger's query does no harm.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Guards {
+    /// No statement writes files or the catalog.
+    pub read_only: bool,
+    /// Locations inside which files may be read and written; when empty, everywhere.
+    pub allow: Vec<String>,
+    /// Bytes that one statement may read.
+    pub max_bytes: Option<u64>,
+    /// A scan of a table in partitions needs a condition on one of its keys.
+    pub require_partition_filter: bool,
+}
+
+impl Guards {
+    /// # Errors
+    /// `Refused` when these let through what `floor` does not: a statement cannot take away what the command line set.
+    /// `is_inside` tells whether a location is in another.
+    pub fn check_at_least(&self, floor: &Guards, is_inside: impl Fn(&str, &str) -> Result<bool>) -> Result<()> {
+        let refused = |name: &str| {
+            Err(Error::refused(format!("{name} was set when the session began and can only become stricter")))
+        };
+        if floor.read_only && !self.read_only {
+            return refused("read_only");
+        }
+        if floor.require_partition_filter && !self.require_partition_filter {
+            return refused("require_partition_filter");
+        }
+        if floor.max_bytes.is_some_and(|floor| self.max_bytes.is_none_or(|now| now > floor)) {
+            return refused("max_bytes");
+        }
+        if floor.allow.is_empty() {
+            return Ok(());
+        }
+        for location in &self.allow {
+            if !floor.allow.iter().map(|f| is_inside(location, f)).collect::<Result<Vec<_>>>()?.contains(&true) {
+                return refused("allow");
+            }
+        }
+        match self.allow.is_empty() {
+            true => refused("allow"),
+            false => Ok(()),
+        }
+    }
 }
 
 /// How object stores are reached. A process has one of these: the one that a session set last.
@@ -113,6 +160,7 @@ impl Default for Config {
             bad_rows: "fail".into(),
             max_bad_rows: u64::MAX,
             quarantine_location: String::new(),
+            guards: Guards::default(),
         }
     }
 }
@@ -257,6 +305,36 @@ pub static SETTINGS: &[Setting] = &[
                 "compression must be snappy, zstd, lz4, gzip or none, found \"{v}\""
             ))),
         },
+    },
+    Setting {
+        name: "read_only",
+        doc: "refuse statements that write files or the catalog",
+        get: |c| c.guards.read_only.to_string(),
+        set: |c, v| boolean(v).map(|b| c.guards.read_only = b),
+    },
+    Setting {
+        name: "allow",
+        doc: "locations, separated by commas, outside of which nothing is read or written; empty means everywhere",
+        get: |c| c.guards.allow.join(","),
+        set: |c, v| {
+            let all = v.split(',').map(str::trim).filter(|t| !t.is_empty());
+            Ok(c.guards.allow = all.map(str::to_string).collect())
+        },
+    },
+    Setting {
+        name: "max_bytes",
+        doc: "bytes of files that one statement may read; unlimited is the default",
+        get: |c| c.guards.max_bytes.map_or_else(|| "unlimited".into(), |b| format_bytes(b as usize)),
+        set: |c, v| match v.to_lowercase().as_str() {
+            "unlimited" => Ok(c.guards.max_bytes = None),
+            v => parse_bytes(v).map(|b| c.guards.max_bytes = Some(b as u64)),
+        },
+    },
+    Setting {
+        name: "require_partition_filter",
+        doc: "refuse scans of tables in partitions without a condition on one of the keys",
+        get: |c| c.guards.require_partition_filter.to_string(),
+        set: |c, v| boolean(v).map(|b| c.guards.require_partition_filter = b),
     },
     Setting {
         name: "s3_endpoint",

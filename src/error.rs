@@ -24,6 +24,8 @@ pub enum ErrorKind {
     BadFile,
     /// Somebody else changed the same target: run the statement again.
     Conflict,
+    /// A guard rail stands in the way, such as `--read-only`: whoever set it.
+    Refused,
     /// The user cancelled the query.
     Cancelled,
     /// A broken invariant of ours: us.
@@ -70,7 +72,7 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
-            message: message.into(),
+            message: without_secrets(&message.into()),
             span: None,
             hint: None,
         }))
@@ -79,7 +81,7 @@ impl Error {
     constructors! {
         syntax => Syntax, plan => Plan, unsupported => Unsupported, execution => Execution,
         resources => ResourcesExhausted, storage => Storage, bad_file => BadFile, conflict => Conflict,
-        internal => Internal,
+        refused => Refused, internal => Internal,
     }
 
     /// The user's own wish to stop.
@@ -97,7 +99,7 @@ impl Error {
 
     /// Adds a sentence that says what to try, unless a deeper cause already gave one.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint.get_or_insert_with(|| hint.into());
+        self.0.hint.get_or_insert_with(|| without_secrets(&hint.into()));
         self
     }
 
@@ -111,7 +113,7 @@ impl Error {
 
     /// Puts `context: ` before the message, to say where in the data the error arose.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.0.message = format!("{context}: {}", self.0.message);
+        self.0.message = without_secrets(&format!("{context}: {}", self.0.message));
         self
     }
 
@@ -174,6 +176,54 @@ impl From<object_store::Error> for Error {
     }
 }
 
+/// A text with the URLs in it shortened to what is no secret: user, password and parameters are left out. Errors are made
+/// with it, so that none gives away what somebody wrote into a location.
+pub fn without_secrets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = 0;
+    for secret in secrets(text) {
+        out.push_str(text.get(rest..secret.start).unwrap_or_default());
+        if text.get(secret.clone()).is_some_and(|t| t.starts_with('?')) {
+            out.push_str("?…");
+        }
+        rest = secret.end;
+    }
+    out.push_str(text.get(rest..).unwrap_or_default());
+    out
+}
+
+/// A text of the same length with `*` for each character of the secrets in its URLs.
+pub fn masked(text: &str) -> String {
+    let secrets = secrets(text);
+    let hidden = |at: usize| secrets.iter().any(|s| s.contains(&at));
+    match secrets.is_empty() {
+        true => text.to_string(),
+        false => text.char_indices().map(|(at, c)| if hidden(at) && c != '\n' { '*' } else { c }).collect(),
+    }
+}
+
+/// Where the URLs of a text have a user, a password, or parameters with their `?`.
+fn secrets(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut found = vec![];
+    for (at, mark) in text.match_indices("://") {
+        let start = at + mark.len();
+        let after = text.get(start..).unwrap_or_default();
+        let end = after.find(|c: char| c.is_whitespace() || "\"'`)>,;".contains(c)).unwrap_or(after.len());
+        let url = after.get(..end).unwrap_or_default();
+        let scheme = text.get(..at).unwrap_or_default();
+        let web = scheme.ends_with("http") || scheme.ends_with("https");
+        let host = url.get(..url.find(['/', '?']).unwrap_or(url.len())).unwrap_or_default();
+        // A container of Azure stands before an @, too, and is no secret; a password follows a colon.
+        if let Some((user, _)) = host.rsplit_once('@').filter(|(user, _)| web || user.contains(':')) {
+            found.push(start..start + user.len() + 1);
+        }
+        if let Some(query) = url.find('?').filter(|_| web) {
+            found.push(start + query..start + end);
+        }
+    }
+    found
+}
+
 /// The candidate closest to `name` when it is close enough to be a likely slip of the finger.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
@@ -188,6 +238,20 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_in_urls_are_left_out() {
+        let shown = |text| without_secrets(text);
+        assert_eq!(shown("x https://u:p@h:1/a?sig=1 y"), "x https://h:1/a?… y");
+        assert_eq!(shown("\"http://h/a?b\", https://u@h"), "\"http://h/a?…\", https://h");
+        assert_eq!(shown("s3://b/what?.csv"), "s3://b/what?.csv");
+        assert_eq!(shown("s3://key:secret@b/x"), "s3://b/x");
+        assert_eq!(shown("abfss://c@a.dfs.core.windows.net/x"), "abfss://c@a.dfs.core.windows.net/x");
+        assert_eq!(shown("/local/path"), "/local/path");
+        assert_eq!(masked("ü 'https://u:p@h/a?b' x"), "ü 'https://****h/a**' x");
+        let error = Error::storage("https://u:p@h/x").context("s3://k:s@b").with_hint("https://h/?q");
+        assert_eq!(error.to_string(), "s3://b: https://h/x\nhint: https://h/?…");
+    }
 
     #[test]
     fn the_nearest_name_is_one_slip_away() {

@@ -42,6 +42,9 @@ pub struct Arguments {
     limits: LimitArguments,
 
     #[command(flatten)]
+    guards: GuardArguments,
+
+    #[command(flatten)]
     pub session: SessionArguments,
 
     #[command(subcommand)]
@@ -79,6 +82,11 @@ pub enum Verb {
     Txn {
         #[command(subcommand)]
         action: TxnAction,
+    },
+    /// Show which store a location is in, and which credentials would be used for it
+    Whoami {
+        /// A location, such as s3://bucket/path
+        location: String,
     },
     /// Write the completion of flags for a shell
     Completions { shell: Shell },
@@ -172,6 +180,26 @@ struct LimitArguments {
     /// Space that may take on disk, e.g. 50GB
     #[arg(long, value_name = "SIZE", env = "LAKEBED_MAX_SPILL")]
     max_spill: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Guard rails")]
+struct GuardArguments {
+    /// Refuse statements that write files or the catalog
+    #[arg(long, env = "LAKEBED_READ_ONLY", value_parser = FalseyValueParser::new())]
+    read_only: bool,
+
+    /// Refuse to read or write outside of this location and the warehouse; may be given several times
+    #[arg(long, value_name = "LOCATION", env = "LAKEBED_ALLOW", value_delimiter = ',')]
+    allow: Vec<String>,
+
+    /// Refuse statements that read more, e.g. 5GB
+    #[arg(long, value_name = "SIZE", env = "LAKEBED_MAX_BYTES")]
+    max_bytes: Option<String>,
+
+    /// Refuse scans of tables in partitions without a condition on one of the keys
+    #[arg(long, env = "LAKEBED_REQUIRE_PARTITION_FILTER", value_parser = FalseyValueParser::new())]
+    require_partition_filter: bool,
 }
 
 #[derive(Debug, Args)]
@@ -274,6 +302,13 @@ impl Arguments {
             if let Some(value) = value {
                 config.set(setting, value)?;
             }
+        }
+        let guards = &self.guards;
+        config.guards.read_only = guards.read_only;
+        config.guards.allow = guards.allow.clone();
+        config.guards.require_partition_filter = guards.require_partition_filter;
+        if let Some(size) = &guards.max_bytes {
+            config.set("max_bytes", size)?;
         }
         for assignment in &self.session.set {
             let (name, value) = assignment

@@ -150,6 +150,14 @@ pub static COMMANDS: &[Command] = &[
         run: read,
     },
     Command {
+        name: ".whoami",
+        arguments: "location",
+        help: "which store a location is in, and which credentials are used for it",
+        completes: Completes::Files,
+        run: |c| whoami(c.shell, c.argument.trim_matches(['\'', '"'])).map(|()| Flow::Continue),
+        ..PLAIN
+    },
+    Command {
         name: ".set",
         synonyms: &["\\set"],
         arguments: "[setting [value]]",
@@ -231,6 +239,18 @@ impl Call<'_> {
         written.map_err(super::output::output_error)?;
         Ok(Flow::Continue)
     }
+}
+
+/// Writes what is known about a location and who we are there.
+pub fn whoami(shell: &mut Shell, location: &str) -> Result<()> {
+    if location.is_empty() {
+        return Err(Error::plan("expected a location, such as s3://bucket/path"));
+    }
+    let (rows, problem) = shell.session.whoami(location)?;
+    let text: String = rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect();
+    let written = shell.output.write_all(text.as_bytes()).and_then(|()| shell.output.flush());
+    written.map_err(super::output::output_error)?;
+    problem.map_or(Ok(()), Err)
 }
 
 fn help(call: Call) -> Result<Flow> {

@@ -47,6 +47,13 @@ fn run_with(arguments: &Arguments) -> Result<Outcome, Exit> {
     if let Some(Verb::Txn { action }) = &arguments.verb {
         return shell.run_transactions(action.clone().into());
     }
+    if let Some(Verb::Whoami { location }) = &arguments.verb {
+        let told = commands::whoami(&mut shell, location);
+        return told.map(|()| Outcome::Done).map_err(|error| {
+            report(&error, None);
+            Exit::of(&error)
+        });
+    }
     if let Some(file) = init_file(arguments) {
         let name = file.display().to_string();
         let text = read_file(&name)?;

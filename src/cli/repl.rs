@@ -4,7 +4,7 @@ use super::commands::{self, Flow};
 use super::completion::SqlCompleter;
 use super::report::{Exit, report};
 use super::shell::{Outcome, Shell};
-use crate::error::Error;
+use crate::error::{Error, without_secrets};
 use crate::sql;
 use etcetera::BaseStrategy;
 use rustyline::config::Configurer;
@@ -38,7 +38,7 @@ pub fn run(shell: &mut Shell) -> Result<Outcome, Exit> {
         match editor.readline(&prompt) {
             Ok(text) if text.trim().is_empty() => {}
             Ok(text) => {
-                let _ = editor.add_history_entry(text.trim());
+                let _ = editor.add_history_entry(without_secrets(text.trim()));
                 if run_input(shell, &text, &editor) == Flow::Quit {
                     break;
                 }

@@ -1,6 +1,6 @@
 //! The one place where errors are printed, and where they become exit codes.
 
-use crate::error::{Error, ErrorKind, Position, Span};
+use crate::error::{Error, ErrorKind, Position, Span, masked};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::io::Write;
 use std::ops::Range;
@@ -15,6 +15,7 @@ pub enum Exit {
     Rejected,
     Storage,
     Resources,
+    Refused,
     Interrupted,
 }
 
@@ -26,6 +27,7 @@ impl Exit {
             ErrorKind::Execution | ErrorKind::BadFile | ErrorKind::Conflict | ErrorKind::Internal => Self::Failed,
             ErrorKind::Storage => Self::Storage,
             ErrorKind::ResourcesExhausted => Self::Resources,
+            ErrorKind::Refused => Self::Refused,
             ErrorKind::Cancelled => Self::Interrupted,
         }
     }
@@ -40,6 +42,7 @@ impl From<Exit> for ExitCode {
             Exit::Rejected => 3,
             Exit::Storage => 4,
             Exit::Resources => 5,
+            Exit::Refused => 6,
             Exit::Interrupted => 130,
         })
     }
@@ -78,6 +81,8 @@ fn excerpt(text: &str, span: Span) -> Option<(usize, String, Range<usize>)> {
     const AROUND: usize = 60;
     let number = usize::try_from(span.start.line).ok()?.checked_sub(1)?;
     let line = text.lines().nth(number).unwrap_or_default();
+    // Columns stay where they are.
+    let line = &masked(line);
     let start = column(line, span.start);
     let end = match span.end.line == span.start.line {
         true => column(line, span.end).max(start),

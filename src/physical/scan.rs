@@ -31,6 +31,7 @@ struct ScanState {
     /// Partitions before any was left out.
     total: u64,
     metrics: Arc<Metrics>,
+    max_bytes: Option<u64>,
 }
 
 /// How many of the partitions that were read had rows that fulfil the predicates.
@@ -89,6 +90,36 @@ impl FileScan {
     }
 }
 
+impl FileScan {
+    /// Bytes that the scan will read at most; a limit may end it sooner, so then nothing is certain.
+    pub fn bytes_wanted(&self) -> Result<u64> {
+        if self.limit.is_some() {
+            return Ok(0);
+        }
+        let files = self.files()?;
+        let mut bytes = 0u64;
+        for file in &files.files {
+            let found = files.format.partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
+            bytes = bytes.saturating_add(found.iter().map(|p| p.bytes).sum());
+        }
+        Ok(bytes)
+    }
+}
+
+/// # Errors
+/// `Refused` when a statement reads more than it may.
+pub fn check_bytes(bytes: u64, max: Option<u64>, does: &str) -> Result<()> {
+    match max {
+        Some(max) if bytes > max => Err(Error::refused(format!(
+            "the statement {does} {}, more than max_bytes allows, which is {}",
+            crate::config::format_bytes(bytes as usize),
+            crate::config::format_bytes(max as usize)
+        ))
+        .with_hint("add conditions on partition keys, name fewer columns, or raise --max-bytes")),
+        _ => Ok(()),
+    }
+}
+
 impl Source for FileScan {
     fn start(&self, context: &QueryContext) -> Result<()> {
         let files = self.files()?;
@@ -109,6 +140,7 @@ impl Source for FileScan {
             keep_enough(&mut partitions, limit);
         }
         let metrics = &context.metrics;
+        let max_bytes = context.config.guards.max_bytes;
         metrics.bytes_total.add(files.files.iter().map(|f| f.file.size).sum());
         metrics.bytes_planned.add(partitions.iter().map(|p| p.bytes).sum());
         metrics.partitions_planned.add(partitions.len() as u64);
@@ -116,11 +148,15 @@ impl Source for FileScan {
         // Whoever wants few rows is not served faster by more of them.
         let ahead = self.limit.is_none() && partitions.iter().any(|p| is_remote(&p.file));
         let operator = ahead.then(|| context.memory.operator("read-ahead"));
+        if self.limit.is_none() {
+            check_bytes(metrics.bytes_planned.get(), max_bytes, "would read")?;
+        }
         *self.state.lock() = ScanState {
             partitions: ReadAhead::new(partitions, operator),
             next: 0,
             total,
             metrics: metrics.clone(),
+            max_bytes,
         };
         Ok(())
     }
@@ -143,6 +179,7 @@ impl Source for FileScan {
                 return Ok(None);
             };
             state.next += 1;
+            check_bytes(state.metrics.bytes_read.get() + partition.bytes, state.max_bytes, "needs to read")?;
             (partition, fetch, state.next - 1, state.metrics.clone())
         };
         metrics.bytes_read.add(partition.bytes);

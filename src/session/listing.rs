@@ -5,6 +5,7 @@ use crate::catalog::{PartitionFilter, PartitionedTable, Table, TableSource};
 use crate::error::{Error, Result};
 use crate::logical::{Expr, Filter, LogicalPlan, Scan};
 use crate::types::Schema;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Tables that were listed for a plan: the one before, what was asked of it, and the one with files.
@@ -16,6 +17,9 @@ impl Session {
     /// # Errors
     /// When folders cannot be listed or files cannot be read.
     pub(super) fn list_partitions(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        if self.config().guards.require_partition_filter {
+            require_partition_filters(&plan, &[])?;
+        }
         list_scans(plan, &[], &mut vec![])
     }
 
@@ -41,6 +45,43 @@ fn list_scans(plan: LogicalPlan, above: &[Expr], listed: &mut Listed) -> Result<
         }
         other => other.map_inputs(&mut |input| list_scans(input, &[], listed)),
     }
+}
+
+/// # Errors
+/// `Refused` when a table in partitions is scanned without a condition on one of its keys.
+fn require_partition_filters(plan: &LogicalPlan, above: &[&Expr]) -> Result<()> {
+    match plan {
+        LogicalPlan::Filter(filter) => require_partition_filters(&filter.input, &[&filter.predicate]),
+        LogicalPlan::Scan(scan) => require_partition_filter(scan, above),
+        other => other.inputs().into_iter().try_for_each(|input| require_partition_filters(input, &[])),
+    }
+}
+
+fn require_partition_filter(scan: &Scan, above: &[&Expr]) -> Result<()> {
+    let columns = &scan.table.columns;
+    let start = match &scan.table.source {
+        TableSource::Partitions(partitions) => columns.len() - partitions.keys().len(),
+        TableSource::Files(files) => files.partition_start,
+        TableSource::Memory(_) => return Ok(()),
+    };
+    let Some(keys) = columns.get(start..).filter(|keys| !keys.is_empty()) else {
+        return Ok(());
+    };
+    let mut used = HashSet::new();
+    scan.filters.iter().chain(above.iter().copied()).for_each(|e| e.collect_columns(&mut used));
+    let output = scan.schema.iter().zip(scan.columns.iter().copied());
+    let others = scan.filter_columns.iter().map(|(field, position)| (field, *position));
+    let filtered = output.chain(others).any(|(field, position)| position >= start && used.contains(&field.id));
+    if filtered {
+        return Ok(());
+    }
+    let names: Vec<&str> = keys.iter().map(|k| k.name.as_ref()).collect();
+    let hint = match names.as_slice() {
+        [one] => format!("add a condition on {one}"),
+        [first @ .., last] => format!("add a condition on {} or {last}", first.join(", ")),
+        [] => String::new(),
+    };
+    Err(Error::refused(format!("{} is read without a condition on a partition key", scan.table.name)).with_hint(hint))
 }
 
 fn list_scan(scan: Scan, above: &[Expr], listed: &mut Listed) -> Result<Scan> {

@@ -6,6 +6,7 @@ mod column;
 mod dataframe;
 mod ddl;
 mod describe;
+mod guards;
 mod listing;
 mod metadata;
 mod overwrite;
@@ -28,7 +29,7 @@ pub use result::{Rows, StatementResult};
 pub use transactions::TransactionCommand;
 
 use crate::catalog::{Catalog, DEFAULT_DATABASE};
-use crate::config::Config;
+use crate::config::{Config, Guards};
 use crate::error::{Error, Result};
 use crate::logical::{Expr, LogicalPlan};
 use crate::optimizer;
@@ -54,6 +55,10 @@ pub struct Session {
 
 #[derive(Debug)]
 struct Shared {
+    /// What was refused when the session began, and stays so.
+    floor: Guards,
+    /// As it was written.
+    warehouse: String,
     catalog: Catalog,
     /// Where temporary tables have their files; removed with the session.
     temporary_files: Mutex<Option<TempDir>>,
@@ -80,7 +85,8 @@ impl Session {
     /// # Errors
     /// When `warehouse` is no local folder.
     pub fn new(config: Config, warehouse: &str) -> Result<Self> {
-        crate::storage::configure(&config.stores);
+        guards::apply(&config, warehouse)?;
+        let floor = config.guards.clone();
         let state = State {
             memory: MemoryArbiter::new(config.operator_memory()),
             config: Arc::new(config),
@@ -92,6 +98,8 @@ impl Session {
         };
         Ok(Self {
             shared: Arc::new(Shared {
+                floor,
+                warehouse: warehouse.to_string(),
                 catalog: Catalog::new(warehouse)?,
                 temporary_files: Mutex::default(),
                 state: RwLock::new(state),
@@ -167,6 +175,7 @@ impl Session {
     }
 
     fn run_statement(&self, statement: &Statement, parameters: &[Expr]) -> Result<StatementResult> {
+        self.check_writing(statement)?;
         match statement {
             Statement::Query(query) => Ok(StatementResult::Rows(self.query(query, parameters)?.into())),
             Statement::Explain(explain) => self.explain(explain, parameters),
@@ -248,6 +257,7 @@ impl Session {
         let folder = (used..).map(|i| root.path().join(i.to_string())).find(|f| !f.exists());
         *files = Some(root);
         let folder = folder.ok_or_else(|| Error::internal("there are more names than tables"))?;
+        crate::storage::allow_also(&folder.to_string_lossy())?;
         std::fs::create_dir(&folder).map_err(|e| Error::storage(format!("{}: {e}", folder.display())))?;
         Ok(folder.to_string_lossy().into_owned())
     }
@@ -281,18 +291,23 @@ impl Session {
         let mut state = self.shared.state.write();
         let mut config = state.config.as_ref().clone();
         config.set(name, value)?;
+        self.shared.check_guards(&config)?;
         state.change_config(config);
         Ok(StatementResult::done("SET"))
     }
 
     fn reset(&self, name: Option<&str>) -> Result<StatementResult> {
         let mut state = self.shared.state.write();
-        let mut config = Config::default();
+        let mut config = Config {
+            guards: self.shared.floor.clone(),
+            ..Config::default()
+        };
         if let Some(name) = name {
             let default = config.get(name)?;
             config = state.config.as_ref().clone();
             config.set(name, &default)?;
         }
+        self.shared.check_guards(&config)?;
         state.change_config(config);
         Ok(StatementResult::done("RESET"))
     }
@@ -340,7 +355,6 @@ impl State {
         if config.memory_limit != self.config.memory_limit {
             self.memory = MemoryArbiter::new(config.operator_memory());
         }
-        crate::storage::configure(&config.stores);
         self.config = Arc::new(config);
     }
 }

@@ -214,6 +214,7 @@ impl Session {
     /// Writes rows to a place that is no table: one file when its name says its format, otherwise a folder, which must be
     /// empty unless `overwrite` or `append` is among the options.
     pub(super) fn write_plan(&self, plan: LogicalPlan, target: &str, options: &WriteOptions) -> Result<u64> {
+        self.check_read_only("writing files")?;
         let names: Vec<&str> = plan.schema().iter().map(|f| f.name.as_ref()).collect();
         unique(&names, "the result")?;
         let keys: Vec<String> = options.partition_by.iter().map(|k| k.to_lowercase()).collect();

@@ -1,7 +1,6 @@
 //! What went wrong in a store, in words: what, where, and what to try.
 
-use super::clients;
-use crate::error::Error;
+use crate::error::{Error, without_secrets};
 use std::error::Error as StdError;
 
 /// Error codes of stores that have a better description than their own message.
@@ -139,7 +138,7 @@ const TRANSPORT: &[(&[&str], &str, &str)] = &[
 
 /// An error of a store about what is called `name`.
 pub(super) fn store_error(name: &str, e: object_store::Error) -> Error {
-    let name = clients::without_secrets(name);
+    let name = without_secrets(name);
     if let Some(own) = find_own(&e) {
         return own.clone().context(name);
     }
@@ -179,7 +178,7 @@ pub(super) fn store_error(name: &str, e: object_store::Error) -> Error {
         )),
         (None, _, Some(status)) => worded(&name, &format!("the store answered with status {status}"), "", &text),
         // The innermost cause says what the operating system said.
-        _ => Error::storage(format!("{name}: {}", clients::without_secrets(&innermost(&e)))),
+        _ => Error::storage(format!("{name}: {}", without_secrets(&innermost(&e)))),
     }
 }
 

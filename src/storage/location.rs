@@ -1,5 +1,6 @@
 //! Locations: which store, which path, which glob.
 
+use super::guard;
 use super::store::{self, Store};
 use crate::error::{Error, Result};
 use globset::{GlobBuilder, GlobMatcher};
@@ -118,6 +119,7 @@ impl Location {
             "" => ".".to_string(),
             _ => base,
         };
+        guard::check_local(&base)?;
         Ok(Self {
             text: text.into(),
             scheme: Scheme::Local,
@@ -133,18 +135,22 @@ impl Location {
     fn remote(text: &str, scheme: Scheme, wildcards: Wildcards) -> Result<Self> {
         let (written, rest) = text.split_once("://").unwrap_or(("", text));
         let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.contains('@') && scheme != Scheme::Azure {
+            return Err(no_credentials_in(text));
+        }
         if name.is_empty() || has_wildcard(name) {
             let error = Error::plan(format!("location \"{text}\" does not name a bucket"));
             return Err(error.with_hint(format!("write {written}://bucket/path")));
         }
         let lower = written.to_lowercase();
         let url = format!("{}://{name}", Scheme::canonical(&lower));
+        let (base, pattern) = split_pattern(path, wildcards == Wildcards::No);
+        let base_path = as_path(base.trim_matches('/')).map_err(|e| e.context(text))?;
+        guard::check(format!("{url}/{base_path}").trim_end_matches('/'))?;
         let store = match store::registered(&url) {
             Some(store) => store,
             None => store::remote(scheme, &url, name)?,
         };
-        let (base, pattern) = split_pattern(path, wildcards == Wildcards::No);
-        let base_path = as_path(base.trim_matches('/')).map_err(|e| e.context(text))?;
         Ok(Self {
             text: text.into(),
             scheme: store.scheme,
@@ -160,11 +166,10 @@ impl Location {
     fn http(text: &str, wildcards: Wildcards) -> Result<Self> {
         let url = url::Url::parse(text).map_err(|e| Error::plan(format!("not a location: {e}")))?;
         if url.query().is_some() || url.password().is_some() || !url.username().is_empty() {
-            return Err(Error::unsupported(
-                "a location over HTTP with user, password or parameters after \"?\"",
-            ));
+            return Err(no_credentials_in(text));
         }
         let origin = url.origin().ascii_serialization();
+        guard::check(format!("{origin}{}", url.path()).trim_end_matches('/'))?;
         let store = match store::registered(&origin) {
             Some(store) => store,
             None => store::remote(Scheme::Http, &origin, &origin)?,
@@ -185,6 +190,20 @@ impl Location {
             pattern: vec![],
             folder: false,
         })
+    }
+
+    /// The canonical spelling of a location in a remote store; `None` for one on this machine. Nothing is asked.
+    pub(super) fn canonical(text: &str) -> Result<Option<String>> {
+        let Some((written, rest)) = text.split_once("://").filter(|(scheme, _)| *scheme != "file") else {
+            return Ok(None);
+        };
+        let lower = written.to_lowercase();
+        if let Some((_, Scheme::Http, _)) = SCHEMES.iter().find(|(name, ..)| *name == lower) {
+            let url = url::Url::parse(text).map_err(|e| Error::plan(format!("not a location: {e}")))?;
+            let origin = url.origin().ascii_serialization();
+            return Ok(Some(format!("{origin}{}", url.path()).trim_end_matches('/').to_string()));
+        }
+        Ok(Some(format!("{}://{rest}", Scheme::canonical(&lower))))
     }
 
     /// Where the location's objects are kept.
@@ -269,6 +288,11 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str)> {
                 .with_nearest(&lower, SCHEMES.iter().map(|(name, ..)| *name)),
         ),
     }
+}
+
+fn no_credentials_in(text: &str) -> Error {
+    Error::unsupported(format!("a location with a user, a password or parameters: {text}"))
+        .with_hint("credentials come from the environment and from the files of each cloud's own tools")
 }
 
 fn home() -> Result<String> {

@@ -11,6 +11,7 @@ mod folder;
 mod folders;
 mod gate;
 mod hadoop_blocks;
+mod guard;
 mod list;
 mod location;
 mod put;
@@ -20,17 +21,20 @@ mod store;
 mod stream;
 mod text;
 mod wire;
+mod whoami;
 
 pub use fetch::{Fetch, fetch};
 pub use folder::{Folder, Object, Version};
 pub use folders::{list_each, walk_folders};
 pub use list::{exists, file_at_location, list};
+pub use guard::{allow_also, allow_only, is_inside};
 pub use location::{Location, absolute_path};
 pub use put::put_file;
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
 pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
 pub use store::{configure, register_store};
 pub use text::{Compression, open_text};
+pub use whoami::{Whoami, whoami};
 
 use std::sync::Arc;
 

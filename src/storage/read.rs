@@ -62,6 +62,7 @@ pub(super) fn open(file: &ObjectFile) -> Result<Arc<File>> {
     {
         return Ok(open);
     }
+    super::guard::check_local(&file.location)?;
     let open = File::open(file.location.as_ref()).map_err(|e| io_error(file, e))?;
     is_as_listed(file, &open)?;
     let open = Arc::new(open);

@@ -17,6 +17,7 @@ use super::pipeline::{Pipeline, Sink, Source, Transform};
 use super::project::{Filter, Limit, Pick, Project};
 use super::scan::{MemoryScan, Sequential};
 use super::sort::sort;
+use super::scan::check_bytes;
 use super::unnest::Unnest;
 use super::window::{WindowSpec, window};
 use crate::error::{Error, Result};
@@ -39,6 +40,7 @@ pub fn plan_query(plan: &LogicalPlan, context: &QueryContext, sender: SyncSender
 pub fn plan_into(plan: &LogicalPlan, context: &QueryContext, sink: Arc<dyn Sink>) -> Result<Vec<Pipeline>> {
     let mut planner = Planner::new(context);
     planner.plan_to_sink(plan, sink)?;
+    check_bytes(planner.bytes_wanted, context.config.guards.max_bytes, "would read")?;
     Ok(planner.pipelines)
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Planner<'a> {
     estimator: Estimator,
     /// Present when the nodes are measured; by address.
     meters: Option<Meters>,
+    /// Bytes that all scans together read, when somebody wants to know.
+    bytes_wanted: u64,
     /// The nodes being planned, outermost first.
     path: Vec<*const LogicalPlan>,
 }
@@ -131,6 +135,7 @@ impl<'a> Planner<'a> {
             filters: vec![],
             estimator: Estimator::default(),
             meters: None,
+            bytes_wanted: 0,
             path: vec![],
         }
     }

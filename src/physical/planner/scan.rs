@@ -84,6 +84,9 @@ impl Planner<'_> {
                 };
                 let limit = node.limit.filter(|_| node.filters.is_empty());
                 let scan = FileScan::new(node.table.clone(), request, limit);
+                if self.context.config.guards.max_bytes.is_some() {
+                    self.bytes_wanted = self.bytes_wanted.saturating_add(scan.bytes_wanted()?);
+                }
                 Ok(Stream::new(format!("Scan {}", node.table.name), Arc::new(scan), output))
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{cannot_make, options, retries};
 use crate::config::StoreSettings;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_secrets};
 use crate::storage::credentials::Environment;
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
@@ -85,7 +85,7 @@ pub(in crate::storage) fn azure(url: &str, name: &str, settings: &StoreSettings)
         environment.first(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]),
         &account,
     ) {
-        (Some(endpoint), _) => super::without_secrets(endpoint),
+        (Some(endpoint), _) => without_secrets(endpoint),
         (None, Some(account)) => format!("https://{account}.blob.core.windows.net"),
         (None, None) => "http://127.0.0.1:10000".to_string(),
     };
