@@ -64,7 +64,9 @@ impl Guards {
     /// `is_inside` tells whether a location is in another.
     pub fn check_at_least(&self, floor: &Guards, is_inside: impl Fn(&str, &str) -> Result<bool>) -> Result<()> {
         let refused = |name: &str| {
-            Err(Error::refused(format!("{name} was set when the session began and can only become stricter")))
+            Err(Error::refused(format!(
+                "{name} was set when the session began and can only become stricter"
+            )))
         };
         if floor.read_only && !self.read_only {
             return refused("read_only");
@@ -72,14 +74,23 @@ impl Guards {
         if floor.require_partition_filter && !self.require_partition_filter {
             return refused("require_partition_filter");
         }
-        if floor.max_bytes.is_some_and(|floor| self.max_bytes.is_none_or(|now| now > floor)) {
+        if floor
+            .max_bytes
+            .is_some_and(|floor| self.max_bytes.is_none_or(|now| now > floor))
+        {
             return refused("max_bytes");
         }
         if floor.allow.is_empty() {
             return Ok(());
         }
         for location in &self.allow {
-            if !floor.allow.iter().map(|f| is_inside(location, f)).collect::<Result<Vec<_>>>()?.contains(&true) {
+            if !floor
+                .allow
+                .iter()
+                .map(|f| is_inside(location, f))
+                .collect::<Result<Vec<_>>>()?
+                .contains(&true)
+            {
                 return refused("allow");
             }
         }
@@ -324,7 +335,11 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "max_bytes",
         doc: "bytes of files that one statement may read; unlimited is the default",
-        get: |c| c.guards.max_bytes.map_or_else(|| "unlimited".into(), |b| format_bytes(b as usize)),
+        get: |c| {
+            c.guards
+                .max_bytes
+                .map_or_else(|| "unlimited".into(), |b| format_bytes(b as usize))
+        },
         set: |c, v| match v.to_lowercase().as_str() {
             "unlimited" => Ok(c.guards.max_bytes = None),
             v => parse_bytes(v).map(|b| c.guards.max_bytes = Some(b as u64)),

@@ -89,6 +89,11 @@ impl Error {
         Self::new(ErrorKind::Cancelled, "the query was cancelled")
     }
 
+    /// The error that a reader of ours put into one of the standard library's; any other says that a file is malformed.
+    pub fn of_reader(e: std::io::Error) -> Self {
+        e.downcast::<Self>().unwrap_or_else(|e| Self::bad_file(e.to_string()))
+    }
+
     /// Adds the place in the SQL text, unless a deeper cause already gave one.
     pub fn with_span(mut self, span: Span) -> Self {
         if span != Span::default() {
@@ -198,7 +203,10 @@ pub fn masked(text: &str) -> String {
     let hidden = |at: usize| secrets.iter().any(|s| s.contains(&at));
     match secrets.is_empty() {
         true => text.to_string(),
-        false => text.char_indices().map(|(at, c)| if hidden(at) && c != '\n' { '*' } else { c }).collect(),
+        false => text
+            .char_indices()
+            .map(|(at, c)| if hidden(at) && c != '\n' { '*' } else { c })
+            .collect(),
     }
 }
 
@@ -208,7 +216,9 @@ fn secrets(text: &str) -> Vec<std::ops::Range<usize>> {
     for (at, mark) in text.match_indices("://") {
         let start = at + mark.len();
         let after = text.get(start..).unwrap_or_default();
-        let end = after.find(|c: char| c.is_whitespace() || "\"'`)>,;".contains(c)).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_whitespace() || "\"'`)>,;".contains(c))
+            .unwrap_or(after.len());
         let url = after.get(..end).unwrap_or_default();
         let scheme = text.get(..at).unwrap_or_default();
         let web = scheme.ends_with("http") || scheme.ends_with("https");
@@ -246,10 +256,15 @@ mod tests {
         assert_eq!(shown("\"http://h/a?b\", https://u@h"), "\"http://h/a?…\", https://h");
         assert_eq!(shown("s3://b/what?.csv"), "s3://b/what?.csv");
         assert_eq!(shown("s3://key:secret@b/x"), "s3://b/x");
-        assert_eq!(shown("abfss://c@a.dfs.core.windows.net/x"), "abfss://c@a.dfs.core.windows.net/x");
+        assert_eq!(
+            shown("abfss://c@a.dfs.core.windows.net/x"),
+            "abfss://c@a.dfs.core.windows.net/x"
+        );
         assert_eq!(shown("/local/path"), "/local/path");
         assert_eq!(masked("ü 'https://u:p@h/a?b' x"), "ü 'https://****h/a**' x");
-        let error = Error::storage("https://u:p@h/x").context("s3://k:s@b").with_hint("https://h/?q");
+        let error = Error::storage("https://u:p@h/x")
+            .context("s3://k:s@b")
+            .with_hint("https://h/?q");
         assert_eq!(error.to_string(), "s3://b: https://h/x\nhint: https://h/?…");
     }
 

@@ -247,8 +247,14 @@ pub fn whoami(shell: &mut Shell, location: &str) -> Result<()> {
         return Err(Error::plan("expected a location, such as s3://bucket/path"));
     }
     let (rows, problem) = shell.session.whoami(location)?;
-    let text: String = rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect();
-    let written = shell.output.write_all(text.as_bytes()).and_then(|()| shell.output.flush());
+    let text: String = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<12} {value}\n"))
+        .collect();
+    let written = shell
+        .output
+        .write_all(text.as_bytes())
+        .and_then(|()| shell.output.flush());
     written.map_err(super::output::output_error)?;
     problem.map_or(Ok(()), Err)
 }

@@ -105,7 +105,7 @@ impl Lines {
         self.start = self.offset;
         loop {
             let name = &self.file.location;
-            let failed = |e: std::io::Error| Error::bad_file(format!("{name}: after byte {}: {e}", self.offset));
+            let failed = |e: std::io::Error| Error::of_reader(e).context(format!("{name}: after byte {}", self.offset));
             let buffer = self.input.fill_buf().map_err(failed)?;
             if buffer.is_empty() {
                 return Ok(self.offset > self.start);

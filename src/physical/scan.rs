@@ -99,7 +99,9 @@ impl FileScan {
         let files = self.files()?;
         let mut bytes = 0u64;
         for file in &files.files {
-            let found = files.format.partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
+            let found = files
+                .format
+                .partitions(&file.file, &file.info, &file.partition_values, &self.request)?;
             bytes = bytes.saturating_add(found.iter().map(|p| p.bytes).sum());
         }
         Ok(bytes)
@@ -179,7 +181,11 @@ impl Source for FileScan {
                 return Ok(None);
             };
             state.next += 1;
-            check_bytes(state.metrics.bytes_read.get() + partition.bytes, state.max_bytes, "needs to read")?;
+            check_bytes(
+                state.metrics.bytes_read.get() + partition.bytes,
+                state.max_bytes,
+                "needs to read",
+            )?;
             (partition, fetch, state.next - 1, state.metrics.clone())
         };
         metrics.bytes_read.add(partition.bytes);

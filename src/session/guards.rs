@@ -40,7 +40,9 @@ impl Session {
     /// `Refused`, naming `what`, when the session is for reading only.
     pub(super) fn check_read_only(&self, what: &str) -> Result<()> {
         match self.config().guards.read_only {
-            true => Err(Error::refused(format!("{what} is refused: the session is for reading only (read_only)"))),
+            true => Err(Error::refused(format!(
+                "{what} is refused: the session is for reading only (read_only)"
+            ))),
             false => Ok(()),
         }
     }

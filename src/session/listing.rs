@@ -53,7 +53,10 @@ fn require_partition_filters(plan: &LogicalPlan, above: &[&Expr]) -> Result<()> 
     match plan {
         LogicalPlan::Filter(filter) => require_partition_filters(&filter.input, &[&filter.predicate]),
         LogicalPlan::Scan(scan) => require_partition_filter(scan, above),
-        other => other.inputs().into_iter().try_for_each(|input| require_partition_filters(input, &[])),
+        other => other
+            .inputs()
+            .into_iter()
+            .try_for_each(|input| require_partition_filters(input, &[])),
     }
 }
 
@@ -68,10 +71,15 @@ fn require_partition_filter(scan: &Scan, above: &[&Expr]) -> Result<()> {
         return Ok(());
     };
     let mut used = HashSet::new();
-    scan.filters.iter().chain(above.iter().copied()).for_each(|e| e.collect_columns(&mut used));
+    scan.filters
+        .iter()
+        .chain(above.iter().copied())
+        .for_each(|e| e.collect_columns(&mut used));
     let output = scan.schema.iter().zip(scan.columns.iter().copied());
     let others = scan.filter_columns.iter().map(|(field, position)| (field, *position));
-    let filtered = output.chain(others).any(|(field, position)| position >= start && used.contains(&field.id));
+    let filtered = output
+        .chain(others)
+        .any(|(field, position)| position >= start && used.contains(&field.id));
     if filtered {
         return Ok(());
     }
@@ -81,7 +89,11 @@ fn require_partition_filter(scan: &Scan, above: &[&Expr]) -> Result<()> {
         [first @ .., last] => format!("add a condition on {} or {last}", first.join(", ")),
         [] => String::new(),
     };
-    Err(Error::refused(format!("{} is read without a condition on a partition key", scan.table.name)).with_hint(hint))
+    Err(Error::refused(format!(
+        "{} is read without a condition on a partition key",
+        scan.table.name
+    ))
+    .with_hint(hint))
 }
 
 fn list_scan(scan: Scan, above: &[Expr], listed: &mut Listed) -> Result<Scan> {

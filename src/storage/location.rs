@@ -2,7 +2,7 @@
 
 use super::guard;
 use super::store::{self, Store};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_secrets};
 use globset::{GlobBuilder, GlobMatcher};
 use object_store::path::Path;
 use std::sync::Arc;
@@ -201,7 +201,9 @@ impl Location {
         if let Some((_, Scheme::Http, _)) = SCHEMES.iter().find(|(name, ..)| *name == lower) {
             let url = url::Url::parse(text).map_err(|e| Error::plan(format!("not a location: {e}")))?;
             let origin = url.origin().ascii_serialization();
-            return Ok(Some(format!("{origin}{}", url.path()).trim_end_matches('/').to_string()));
+            return Ok(Some(
+                format!("{origin}{}", url.path()).trim_end_matches('/').to_string(),
+            ));
         }
         Ok(Some(format!("{}://{rest}", Scheme::canonical(&lower))))
     }
@@ -345,6 +347,10 @@ fn as_path(path: &str) -> Result<Path> {
 /// A local path made absolute, with `.` and `..` resolved by name. Other locations stay as they are.
 pub fn absolute_path(path: &str) -> Result<String> {
     if path.contains("://") && !path.starts_with("file://") {
+        // Whoever asks is about to remember it.
+        if without_secrets(path) != path {
+            return Err(no_credentials_in(path));
+        }
         return Ok(path.to_string());
     }
     let (_, path) = split_scheme(path)?;

@@ -20,14 +20,14 @@ mod staged;
 mod store;
 mod stream;
 mod text;
-mod wire;
 mod whoami;
+mod wire;
 
 pub use fetch::{Fetch, fetch};
 pub use folder::{Folder, Object, Version};
 pub use folders::{list_each, walk_folders};
-pub use list::{exists, file_at_location, list};
 pub use guard::{allow_also, allow_only, is_inside};
+pub use list::{exists, file_at_location, list};
 pub use location::{Location, absolute_path};
 pub use put::put_file;
 pub use read::{forget_open_files, read_all, read_range, read_ranges};

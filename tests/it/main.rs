@@ -1,5 +1,6 @@
 //! What SQL tests cannot say.
 
+mod canaries;
 mod cli;
 mod commits;
 mod credentials;
@@ -7,6 +8,7 @@ mod dataframe;
 mod faults;
 mod faulty;
 mod functions;
+mod guards;
 mod layers;
 mod memory;
 mod partitions;

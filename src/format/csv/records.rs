@@ -359,8 +359,9 @@ impl RowReader {
         // Growing with what is there keeps the work for a row of many blocks linear.
         let wanted = BLOCK.max(old);
         let taken = self.input.by_ref().take(wanted as u64).read_to_end(&mut self.buffer);
-        let read =
-            taken.map_err(|e| Error::bad_file(format!("{}: after byte {}: {e}", self.name, self.base + old as u64)))?;
+        let read = taken.map_err(|e| {
+            Error::of_reader(e).context(format!("{}: after byte {}", self.name, self.base + old as u64))
+        })?;
         self.ended = read < wanted;
         Ok(())
     }
