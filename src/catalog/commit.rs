@@ -237,14 +237,14 @@ impl Staging {
             },
         };
         write_manifest(&self.root, &self.home, &manifest)?;
-        if let Err(e) = commit_point(&self.root, &manifest)
-            && !is_committed_after(&self.root, &self.id, &e)?
-        {
-            return Err(e);
-        }
+        let begin = match commit_point(&self.root, &manifest) {
+            Ok(begin) => Some(begin),
+            Err(e) if is_committed_after(&self.root, &self.id, &e)? => None,
+            Err(e) => return Err(e),
+        };
         // From here on dropping must not remove anything.
         self.done = true;
-        finish(&self.root, &self.id).map_err(|e| {
+        finish_own(&self.root, &self.id, begin).map_err(|e| {
             e.context(format!("the write {} is committed, but not yet visible", self.id))
                 .with_hint("the next statement that writes to the target finishes it, and so does `lakebed txn resume`")
         })
@@ -301,9 +301,11 @@ pub(super) fn read_manifest(root: &Folder, id: &str) -> Result<Option<Manifest>>
 
 /// Adds the entry to the log that commits the write.
 ///
+/// Gives the number of the entry.
+///
 /// # Errors
 /// `Conflict` when somebody wrote since the write began what it cannot stand beside, or gave the write up.
-pub(super) fn commit_point(root: &Folder, manifest: &Manifest) -> Result<()> {
+pub(super) fn commit_point(root: &Folder, manifest: &Manifest) -> Result<u64> {
     let next = |newest: &Entry, newer: &[Entry]| {
         if let Some(other) = newer.iter().find(|entry| conflicts(manifest, entry)) {
             return Err(conflict(root, manifest, other));
@@ -324,7 +326,26 @@ pub(super) fn commit_point(root: &Folder, manifest: &Manifest) -> Result<()> {
             ..Default::default()
         }))
     };
-    log::append(root, manifest.base, next).map(drop)
+    let entry = log::append(root, manifest.base, next)?;
+    entry
+        .map(|entry| entry.sequence)
+        .ok_or_else(|| Error::internal("a commit without an entry"))
+}
+
+/// After the writer has found its commit no more open: that somebody ended it, as the log says. Otherwise the store has let
+/// two writers create the same entry, one of which is lost.
+fn check_ended(root: &Folder, id: &str, begin: u64) -> Result<()> {
+    let newest = log::newest(root)?.unwrap_or_default().sequence;
+    let ended = |entry: &Entry| matches!(entry.action, Action::End) && entry.ids.iter().any(|i| i == id);
+    match log::newer(root, begin, newest)? {
+        Some(entries) if !entries.iter().any(ended) => Err(Error::storage(format!(
+            "the store of {} does not create objects only where none are: another writer's entry of the log has replaced \
+             that of the write {id}",
+            root.shown("")
+        ))
+        .with_hint("writers at the same time are not safe on this store; the files are still in _txn")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a write cannot be committed after an entry that came since it began. Writes that only add files can stand beside
@@ -403,6 +424,12 @@ pub(super) fn give_up(root: &Folder, ids: &[String]) -> Result<Vec<String>> {
 
 /// Does what is left to do of a committed write. Others may do the same at the same time.
 pub(super) fn finish(root: &Folder, id: &str) -> Result<()> {
+    finish_own(root, id, None)
+}
+
+/// The same by the writer itself, which knows the number of its entry in the log.
+fn finish_own(root: &Folder, id: &str, begin: Option<u64>) -> Result<()> {
+    let mut ended = false;
     loop {
         let newest = log::newest(root)?.unwrap_or_default();
         let Some(open) = newest.open.into_iter().find(|open| open.id == id) else {
@@ -425,10 +452,13 @@ pub(super) fn finish(root: &Folder, id: &str) -> Result<()> {
             State::Removing => root.delete_unchanged(&manifest.removed),
         };
         match done {
-            Ok(()) => step(root, &open)?,
+            Ok(()) => ended |= step(root, &open)?,
             Err(_) if !still_open(root, &open)? => {}
             Err(e) => return Err(e),
         }
+    }
+    if let Some(begin) = begin.filter(|_| !ended) {
+        check_ended(root, id, begin)?;
     }
     crate::storage::discard(root, &home_of(id))
 }
@@ -438,8 +468,8 @@ fn still_open(root: &Folder, open: &Open) -> Result<bool> {
     Ok(newest.open.iter().any(|o| o.id == open.id && o.state == open.state))
 }
 
-/// Says in the log that a state of a write is over.
-fn step(root: &Folder, over: &Open) -> Result<()> {
+/// Says in the log that a state of a write is over; false when somebody else has said so.
+fn step(root: &Folder, over: &Open) -> Result<bool> {
     log::append(root, u64::MAX, |newest, _| {
         let mut open = newest.open.clone();
         let Some(at) = open.iter().position(|o| o.id == over.id && o.state == over.state) else {
@@ -460,7 +490,7 @@ fn step(root: &Folder, over: &Open) -> Result<()> {
             ..Default::default()
         }))
     })
-    .map(drop)
+    .map(|entry| entry.is_some())
 }
 
 /// What is not to be seen in a table's folder.

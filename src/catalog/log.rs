@@ -99,7 +99,7 @@ pub fn newest(root: &Folder) -> Result<Option<Entry>> {
 }
 
 /// The entries after `sequence`, in order; `None` when some of them are gone already.
-fn newer(root: &Folder, sequence: u64, newest: u64) -> Result<Option<Vec<Entry>>> {
+pub(super) fn newer(root: &Folder, sequence: u64, newest: u64) -> Result<Option<Vec<Entry>>> {
     (sequence + 1..=newest).map(|n| read(root, n)).collect()
 }
 

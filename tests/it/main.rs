@@ -1,5 +1,6 @@
 //! What SQL tests cannot say.
 
+mod buckets;
 mod canaries;
 mod cli;
 mod commits;

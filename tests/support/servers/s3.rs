@@ -49,9 +49,20 @@ impl S3Server {
         // What the listener itself asks for needs no signature.
         let (outer, inner) = (service(true), service(false));
         let root = folder.path().to_path_buf();
+        // The server looks whether an object exists and then writes it; S3 does both at once.
+        let one_by_one = std::sync::Arc::new(tokio::sync::Mutex::new(()));
         let handler: Handler = std::sync::Arc::new(move |request| {
             let (outer, inner, root) = (outer.clone(), inner.clone(), root.clone());
-            Box::pin(async move { handle(request, &outer, &inner, &root).await })
+            let one_by_one = one_by_one.clone();
+            Box::pin(async move {
+                let headers = request.headers();
+                let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
+                let _turn = match conditional {
+                    true => Some(one_by_one.lock().await),
+                    false => None,
+                };
+                handle(request, &outer, &inner, &root).await
+            })
         });
         Self {
             server: Server::start(handler),
