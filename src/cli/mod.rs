@@ -139,8 +139,13 @@ fn read_text(name: &str) -> Result<String> {
     let read = match name {
         "-" => stdin().read_to_end(&mut bytes).map(|_| ()),
         url if url.contains("://") => {
-            let local = crate::storage::Location::parse(url)?.local_path()?;
-            std::fs::read(local).map(|read| bytes = read)
+            let location = crate::storage::Location::exact(url)?;
+            let files = crate::storage::list(&location)?;
+            let [file] = files.as_slice() else {
+                return Err(Error::storage(format!("{name} is not one file")));
+            };
+            bytes = crate::storage::read_all(file)?.to_vec();
+            Ok(())
         }
         path => std::fs::read(path).map(|read| bytes = read),
     };

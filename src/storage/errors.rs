@@ -82,6 +82,11 @@ const CODES: &[(&[&str], &str, &str)] = &[
 /// What transports say, and what it means.
 const TRANSPORT: &[(&[&str], &str, &str)] = &[
     (
+        &["Received redirect without LOCATION"],
+        "the bucket is in another region",
+        "leave s3_region empty, so that the region is found, or set it to the bucket's",
+    ),
+    (
         &[
             "dns error",
             "failed to lookup address",

@@ -96,3 +96,176 @@ fn a_busy_server_is_asked_again() {
     assert_eq!(rows(&s3.environment(), "SELECT x FROM 's3://lake/t/'"), ["1"]);
     assert!(s3.is_trouble_over());
 }
+
+/// Every file below `testdata/taxi`, by its name from there.
+fn taxi_files() -> Vec<(String, Vec<u8>)> {
+    let (mut files, mut folders) = (vec![], vec![std::path::PathBuf::from("testdata/taxi")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((
+                    path.strip_prefix("testdata").unwrap().to_str().unwrap().to_string(),
+                    std::fs::read(path).unwrap(),
+                ));
+            }
+        }
+    }
+    files
+}
+
+/// The job of `sql/taxi_revenue.sql` with the variables that say where its files are, and whatever else.
+fn taxi_job(environment: &[(String, String)], variables: &[(&str, String)], flags: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = lakebed(&folder);
+    command
+        .envs(environment.iter().cloned())
+        .args(["--format", "csv", "-f", "sql/taxi_revenue.sql"])
+        .args(flags);
+    for (name, value) in variables {
+        command.arg("-v").arg(format!("{name}={value}"));
+    }
+    outcome(&mut command)
+}
+
+/// Variables for inputs below one location and the output below another.
+fn places(inputs: &str, output: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("input_green", format!("{inputs}/taxi/green/*/*/*.parquet")),
+        ("input_yellow", format!("{inputs}/taxi/yellow/*/*/*.parquet")),
+        ("input_zones", format!("{inputs}/taxi/zone/taxi_zone_lookup.csv")),
+        ("output", format!("{output}/revenue")),
+    ]
+}
+
+#[test]
+fn the_taxi_job_runs_on_buckets_by_changing_its_variables() {
+    let (s3, gcs) = (S3Server::start(&["lake"]), GcsServer::start(&["lake"]));
+    for (name, content) in taxi_files() {
+        s3.put("lake", &name, &content);
+        gcs.put("lake", &name, &content);
+    }
+    let both = [s3.environment(), gcs.environment()].concat();
+    let local = tempfile::tempdir().unwrap();
+    let expected = taxi_job(&[], &places("testdata", local.path().to_str().unwrap()), &[]);
+    assert_eq!(expected.code, 0, "{}", expected.err);
+    for (inputs, output) in [
+        ("s3://lake", "s3://lake"),
+        ("gs://lake", "gs://lake"),
+        ("s3://lake", "gs://lake/from_s3"),
+        ("gs://lake", "s3a://lake/from_gs"),
+    ] {
+        let variables = places(inputs, output);
+        let run = taxi_job(&both, &variables, &[]);
+        assert_eq!(
+            (run.code, &run.out),
+            (0, &expected.out),
+            "{inputs} → {output}: {}",
+            run.err
+        );
+        // What was written is read back, equal to what a disk has.
+        let sums = |place: &str| {
+            format!("SELECT count(*), round(sum(revenue_monthly_total_amount), 2) FROM '{place}/revenue/*.parquet'")
+        };
+        assert_eq!(
+            rows(&both, &sums(output)),
+            rows(&both, &sums(local.path().to_str().unwrap()))
+        );
+        // A second run into the same place is refused and changes nothing.
+        let before = (s3.keys("lake"), gcs.keys("lake"));
+        let again = taxi_job(&both, &variables, &[]);
+        assert_ne!(again.code, 0, "{again:?}");
+        assert_eq!((s3.keys("lake"), gcs.keys("lake")), before);
+    }
+    assert_eq!((s3.open_uploads(), gcs.open_uploads()), (0, 0));
+    let foreign = |key: &&String| key.contains("revenue/") && !key.ends_with(".parquet") && !key.contains("revenue/_");
+    let keys = [s3.keys("lake"), gcs.keys("lake")].concat();
+    assert_eq!(keys.iter().filter(foreign).count(), 0, "{keys:?}");
+}
+
+#[test]
+fn the_catalog_and_the_job_itself_can_be_in_a_bucket() {
+    let s3 = S3Server::start(&["lake"]);
+    for (name, content) in taxi_files() {
+        s3.put("lake", &name, &content);
+    }
+    s3.put("lake", "jobs/taxi.sql", std::fs::read("sql/taxi_revenue.sql").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("lakebed"));
+        command.current_dir(folder.path()).env_clear().envs(s3.environment());
+        outcome(
+            command
+                .args(["--no-init", "--warehouse", "s3://lake/warehouse", "--format", "csv"])
+                .args(arguments),
+        )
+    };
+    let mut arguments = vec!["-f".to_string(), "s3://lake/jobs/taxi.sql".into()];
+    for (name, value) in places("s3://lake", "s3://lake/out") {
+        arguments.extend(["-v".into(), format!("{name}={value}")]);
+    }
+    let job = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(job.code, 0, "{}", job.err);
+    let run = run(&["-c", "SELECT count(*) > 0 AS some FROM revenue"]);
+    assert_eq!(run.out, "some\ntrue\n", "{}", run.err);
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nothing is left on the disk"
+    );
+}
+
+#[test]
+fn what_stores_refuse_is_said_in_words() {
+    let s3 = S3Server::start(&["lake"]);
+    s3.put("lake", "t/a.csv", "x\n1\n");
+    let fails = |more: &[(&str, &str)], sql: &str| {
+        let mut environment = s3.environment();
+        environment.extend(more.iter().map(|(n, v)| (n.to_string(), v.to_string())));
+        let run = query(&environment, &format!("SET request_retries = 1; {sql}"));
+        assert_eq!(run.code, 4, "{run:?}");
+        run.err
+    };
+    let read = "SELECT * FROM 's3://lake/t/'";
+    for (status, code, what) in [
+        (403, "AccessDenied", "access is denied"),
+        (403, "InvalidAccessKeyId", "does not know the access key"),
+        (403, "RequestTimeTooSkewed", "the clock of this machine differs"),
+        (400, "ExpiredToken", "the session token has expired"),
+        (301, "PermanentRedirect", "the bucket is in another region"),
+        (400, "AuthorizationHeaderMalformed", "the bucket is in another region"),
+        (503, "SlowDown", "the store is too busy and stayed so"),
+    ] {
+        s3.inject("GET", "list-type", 9, Trouble::Status(status, code));
+        let said = fails(&[], read);
+        assert!(
+            said.contains(&format!("error: s3://lake/t/: {what}")) || said.contains(what),
+            "{code}: {said}"
+        );
+        assert!(said.contains("hint: "), "{said}");
+        s3.calm();
+    }
+    for (sql, what) in [
+        ("SELECT * FROM 's3://nowhere/t/'", "the bucket does not exist"),
+        ("SELECT * FROM 's3://nowhere/t/a.csv'", "the bucket does not exist"),
+        (
+            "CREATE TABLE u WITH (external_location = 's3://nowhere/t') AS SELECT 1 AS x",
+            "the bucket does not exist",
+        ),
+    ] {
+        let said = fails(&[], sql);
+        assert!(said.contains(what), "{said}");
+    }
+    let elsewhere = |url: &str| fails(&[("AWS_ENDPOINT_URL", url)], read);
+    let said = elsewhere("http://127.0.0.1:1");
+    assert!(
+        said.contains("the connection was refused (http://127.0.0.1:1)"),
+        "{said}"
+    );
+    let said = elsewhere("http://nowhere.invalid");
+    assert!(said.contains("the host cannot be found"), "{said}");
+    let said = elsewhere(&s3.url().replace("http://", "https://"));
+    assert!(said.contains("no secure connection could be made"), "{said}");
+}
