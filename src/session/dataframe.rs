@@ -36,8 +36,23 @@ pub struct WriteOptions {
     pub format: Option<String>,
     /// Columns whose values become `key=value` folders.
     pub partition_by: Vec<String>,
+    pub mode: WriteMode,
     /// As COPY takes them.
     pub options: Vec<(String, String)>,
+}
+
+/// What a write does about files that are at its target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WriteMode {
+    /// One file is replaced, as COPY does it; a folder must have no files.
+    #[default]
+    Create,
+    /// Files are added to the folder.
+    Append,
+    /// They are replaced.
+    Overwrite,
+    /// Nothing is written when there are some.
+    Ignore,
 }
 
 impl Session {

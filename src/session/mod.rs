@@ -24,7 +24,7 @@ pub use column::{
     Column, WindowSpec, avg, call, case, col, count, count_all, count_distinct, dense_rank, expr, lag, lead, lit, max,
     min, rank, row_number, sum, when, window_function,
 };
-pub use dataframe::{DataFrame, GroupedData, WriteOptions};
+pub use dataframe::{DataFrame, GroupedData, WriteMode, WriteOptions};
 pub use result::{Rows, StatementResult};
 pub use transactions::TransactionCommand;
 

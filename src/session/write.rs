@@ -3,8 +3,8 @@
 
 use super::ddl::unique;
 use super::overwrite::Overwrite;
-use super::write_format::{check_write_options, is_ordered, with_compression_of, write_format};
-use super::{Session, StatementResult, WriteOptions};
+use super::write_format::{check_write_options, has_compression, is_ordered, with_compression_of, write_format};
+use super::{Session, StatementResult, WriteMode, WriteOptions};
 use crate::catalog::commit::{self, Changes, EVERYTHING, Staging};
 use crate::catalog::{CatalogObject, ColumnDefinition, Journal, TableDefinition};
 use crate::error::{Error, Result};
@@ -132,6 +132,12 @@ impl Session {
             Some(_) => commit::files_of(&location)?,
             None => vec![],
         };
+        if let Some(overwrite) = overwrite.as_ref().filter(|_| statement.keep_existing) {
+            let existing = overwrite.changes(&table, &before, before.clone(), &[])?;
+            if !existing.replaced.is_empty() {
+                return Ok(StatementResult::written("INSERT", 0));
+            }
+        }
         let target = Target {
             format: table.format.clone(),
             options: writer_options(&table),
@@ -190,29 +196,41 @@ impl Session {
 
     pub(super) fn copy(&self, statement: &Copy, parameters: &[Expr]) -> Result<StatementResult> {
         let plan = self.bind(&statement.query, parameters)?;
+        let mut mode = WriteMode::Create;
+        let mut options = vec![];
+        for (name, value) in &statement.options {
+            let on = !value.eq_ignore_ascii_case("false");
+            match name.to_lowercase().as_str() {
+                "overwrite" | "overwrite_or_ignore" if on => mode = WriteMode::Overwrite,
+                "append" if on => mode = WriteMode::Append,
+                "overwrite" | "overwrite_or_ignore" | "append" => {}
+                _ => options.push((name.clone(), value.clone())),
+            }
+        }
+        let unload = statement.folder == Some("UNLOAD");
+        let text = |format: &String| find_format(format).is_ok_and(|f| f.name() != "PARQUET");
+        if unload && statement.format.as_ref().is_some_and(text) && !has_compression(&options) {
+            // What Athena unloads as text is compressed, unless it is told otherwise.
+            options.push(("compression".into(), "gzip".into()));
+        }
         let options = WriteOptions {
             format: statement
                 .format
                 .clone()
-                .or_else(|| statement.unload.then(|| "PARQUET".to_string())),
+                .or_else(|| unload.then(|| "PARQUET".to_string())),
             partition_by: statement.partitioned_by.clone(),
-            options: statement.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            mode,
+            options,
         };
-        let rows = match statement.unload {
-            true => {
-                let target = statement.target.trim_end_matches('/');
-                self.write_plan(plan, &format!("{target}/"), &options)?
-            }
-            false => self.write_plan(plan, &statement.target, &options)?,
+        let target = match statement.folder {
+            Some(_) => format!("{}/", statement.target.trim_end_matches('/')),
+            None => statement.target.clone(),
         };
-        Ok(StatementResult::written(
-            if statement.unload { "UNLOAD" } else { "COPY" },
-            rows,
-        ))
+        let rows = self.write_plan(plan, &target, &options)?;
+        Ok(StatementResult::written(statement.folder.unwrap_or("COPY"), rows))
     }
 
-    /// Writes rows to a place that is no table: one file when its name says its format, otherwise a folder, which must be
-    /// empty unless `overwrite` or `append` is among the options.
+    /// Writes rows to a place that is no table: one file when its name says its format, otherwise a folder.
     pub(super) fn write_plan(&self, plan: LogicalPlan, target: &str, options: &WriteOptions) -> Result<u64> {
         self.check_read_only("writing files")?;
         let names: Vec<&str> = plan.schema().iter().map(|f| f.name.as_ref()).collect();
@@ -225,17 +243,7 @@ impl Session {
             None if single_file => by_name?,
             None => find_format("PARQUET")?,
         };
-        let mut rest: Vec<(String, String)> = vec![];
-        let (mut overwrite, mut append) = (false, false);
-        for (name, value) in &options.options {
-            let on = !value.eq_ignore_ascii_case("false");
-            match name.to_lowercase().as_str() {
-                "overwrite" | "overwrite_or_ignore" => overwrite = on,
-                "append" => append = on,
-                _ => rest.push((name.clone(), value.clone())),
-            }
-        }
-        let mut rest = Options::new(rest);
+        let mut rest = Options::new(options.options.iter().cloned());
         check_write_options(format, &rest)?;
         if single_file {
             rest = with_compression_of(target, rest)?;
@@ -249,16 +257,25 @@ impl Session {
             single_file,
             table: false,
         };
+        if options.mode == WriteMode::Ignore && has_files(&location)? {
+            return Ok(0);
+        }
         if single_file && !(location.is_local() && location.local_path()?.is_dir()) {
+            if options.mode == WriteMode::Append {
+                return Err(Error::unsupported(format!("appending to the file {target}"))
+                    .with_hint("write to a folder: files are added to it"));
+            }
             let staging = Staging::file(&location, self.config().upload_part_size)?;
             let rows = self.write_rows(plan, &staging, &writer)?;
             staging.commit(Changes::default())?;
             return Ok(rows);
         }
-        if !overwrite && !append {
+        let alone = matches!(options.mode, WriteMode::Create | WriteMode::Ignore);
+        if alone {
             require_empty(&location)?;
         }
         let staging = Staging::folder(&location, self.config().upload_part_size)?;
+        let overwrite = options.mode == WriteMode::Overwrite;
         let replaced = match overwrite {
             true => commit::files_of(&location)?,
             false => vec![],
@@ -275,7 +292,7 @@ impl Session {
             operation: "COPY",
             scope: if overwrite { vec![EVERYTHING.into()] } else { vec![] },
             replaced,
-            alone: !overwrite && !append,
+            alone,
         })?;
         Ok(rows)
     }
@@ -303,6 +320,11 @@ impl Session {
         physical::run_into(&plan, &context, sink)?;
         Ok(result.rows())
     }
+}
+
+/// Whether there are files at the location.
+fn has_files(location: &Location) -> Result<bool> {
+    Ok(exists(location)? && !commit::list_consistently(location, || list(location), |file| file)?.is_empty())
 }
 
 /// # Errors

@@ -73,6 +73,13 @@ fn csv_options(read: CsvOptions, header: bool) -> Result<CsvWriteOptions> {
     })
 }
 
+/// Whether a compression is among the options.
+pub(super) fn has_compression(options: &[(String, String)]) -> bool {
+    Options::new(options.iter().cloned())
+        .get(WRITE_OPTIONS, "compression")
+        .is_some()
+}
+
 /// # Errors
 /// For the first option that neither writing nor the format knows.
 pub(super) fn check_write_options(format: &FormatEntry, options: &Options) -> Result<()> {

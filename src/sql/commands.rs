@@ -7,6 +7,7 @@ use super::statement::*;
 use crate::error::{Error, Result};
 use sqlparser::ast;
 use sqlparser::tokenizer::Token;
+use std::collections::BTreeMap;
 
 /// `EXPLAIN [ANALYZE] [VERBOSE] [(TYPE …, FORMAT …)] statement`
 pub(super) fn explain(p: &mut Parser) -> Result<Statement> {
@@ -72,10 +73,8 @@ pub(super) fn insert(p: &mut Parser) -> Result<Statement> {
     if !overwrite {
         p.expect_words("INTO")?;
     }
-    if p.peek_word("DIRECTORY") || p.peek_word("LOCAL") {
-        return Err(Error::unsupported("INSERT OVERWRITE DIRECTORY is not supported")
-            .with_span(p.span_of(&p.peek()))
-            .with_hint("write COPY (query) TO 'folder'"));
+    if overwrite && (p.words("LOCAL DIRECTORY") || p.word("DIRECTORY")) {
+        return overwrite_directory(p);
     }
     p.word("TABLE");
     let table = p.object_name()?;
@@ -86,6 +85,10 @@ pub(super) fn insert(p: &mut Parser) -> Result<Statement> {
             let value = p.symbol(&Token::Eq).then(|| p.expression()).transpose()?;
             Ok((key, value))
         })?;
+    }
+    let keep_existing = p.words("IF NOT EXISTS");
+    if keep_existing && (!overwrite || partition.is_empty() || partition.iter().any(|(_, value)| value.is_none())) {
+        return Err(p.unexpected("IF NOT EXISTS only in INSERT OVERWRITE with a value for each partition key"));
     }
     let query_follows = ["SELECT", "WITH", "VALUES", "TABLE"]
         .iter()
@@ -101,7 +104,54 @@ pub(super) fn insert(p: &mut Parser) -> Result<Statement> {
         columns,
         overwrite,
         partition,
+        keep_existing,
         query: p.query()?,
+    })))
+}
+
+/// `'folder' [ROW FORMAT …] [STORED AS f | USING f [OPTIONS (…)]] query` after `INSERT OVERWRITE [LOCAL] DIRECTORY`.
+fn overwrite_directory(p: &mut Parser) -> Result<Statement> {
+    let target = p.string()?;
+    let mut described = CreateTable::default();
+    let mut options = BTreeMap::new();
+    loop {
+        if p.words("ROW FORMAT") {
+            super::ddl::row_format(p, &mut described)?;
+        } else if p.words("STORED AS") || p.word("USING") {
+            super::ddl::stored_as(p, &mut described)?;
+        } else if p.word("OPTIONS") {
+            properties(p, &mut options)?;
+        } else {
+            break;
+        }
+    }
+    let row = described.row_format.unwrap_or_default();
+    if let Some(class) = row.serde {
+        return Err(
+            Error::unsupported(format!("SERDE '{class}' of INSERT OVERWRITE DIRECTORY"))
+                .with_hint("name the format with STORED AS"),
+        );
+    }
+    let given = [
+        ("delimiter", row.delimiter),
+        ("escape", row.escape),
+        ("collection.delim", row.collection_delimiter),
+        ("mapkey.delim", row.map_key_delimiter),
+        ("null", row.null),
+    ];
+    options.extend(
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value?))),
+    );
+    options.insert("overwrite".into(), "true".into());
+    Ok(Statement::Copy(Box::new(Copy {
+        query: p.query()?,
+        target,
+        format: Some(described.format.unwrap_or_else(|| "TEXTFILE".into())),
+        partitioned_by: vec![],
+        options,
+        folder: Some("INSERT OVERWRITE DIRECTORY"),
     })))
 }
 
@@ -116,7 +166,7 @@ pub(super) fn copy(p: &mut Parser) -> Result<Statement> {
         format: None,
         partitioned_by: vec![],
         options: Default::default(),
-        unload: false,
+        folder: None,
     };
     p.word("WITH");
     if p.peek().token == Token::LParen {
@@ -193,7 +243,7 @@ pub(super) fn unload(p: &mut Parser) -> Result<Statement> {
         format: None,
         partitioned_by: vec![],
         options: Default::default(),
-        unload: true,
+        folder: Some("UNLOAD"),
     };
     if p.word("WITH") {
         copy_options(p, &mut copy)?;

@@ -238,7 +238,7 @@ fn check_columns(table: &CreateTable) -> Result<()> {
     Ok(())
 }
 
-fn row_format(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
+pub(super) fn row_format(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     let mut format = table.row_format.take().unwrap_or_default();
     if p.word("SERDE") {
         format.serde = Some(p.string()?);

@@ -310,6 +310,8 @@ pub struct Insert {
     pub overwrite: bool,
     /// `PARTITION (k = v, d)`: keys with and without a value.
     pub partition: Vec<(String, Option<ast::Expr>)>,
+    /// Whether a partition that has rows stays as it is.
+    pub keep_existing: bool,
     pub query: Box<ast::Query>,
 }
 
@@ -323,8 +325,8 @@ pub struct Copy {
     pub partitioned_by: Vec<String>,
     /// Names in lower case.
     pub options: BTreeMap<String, String>,
-    /// UNLOAD wants an empty target.
-    pub unload: bool,
+    /// The target is a folder whatever its name: the statement's name, such as UNLOAD.
+    pub folder: Option<&'static str>,
 }
 
 /// `SHOW …`.

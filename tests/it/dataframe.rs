@@ -4,8 +4,8 @@ use crate::support;
 use arrow::array::RecordBatch;
 use lakebed::Result;
 use lakebed::session::{
-    Column, DataFrame, Session, WindowSpec, WriteOptions, avg, call, case, col, count_all, count_distinct, expr, lag,
-    lit, max, min, rank, row_number, sum, when,
+    Column, DataFrame, Session, WindowSpec, WriteMode, WriteOptions, avg, call, case, col, count_all, count_distinct,
+    expr, lag, lit, max, min, rank, row_number, sum, when,
 };
 use std::fs;
 
@@ -368,6 +368,21 @@ fn actions() {
     assert!(lake.folder.path().join("out/parts/zone=b").is_dir());
     let again = sorted.write(&lake.path("out/many"), &WriteOptions::default());
     assert!(again.unwrap_err().to_string().contains("not empty"));
+    // What happens to the files of before is a choice.
+    for (mode, written, there) in [
+        (WriteMode::Ignore, 0, 4),
+        (WriteMode::Append, 4, 8),
+        (WriteMode::Overwrite, 4, 4),
+    ] {
+        let options = WriteOptions {
+            format: Some("json".into()),
+            mode,
+            ..Default::default()
+        };
+        assert_eq!(sorted.write(&lake.path("out/many"), &options).unwrap(), written);
+        let back = lake.session.sql(&lake.text("SELECT * FROM 'DIR/out/many'")).unwrap();
+        assert_eq!(back.count().unwrap(), there, "{mode:?}");
+    }
 }
 
 #[test]
