@@ -2,6 +2,8 @@
 
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/servers/mod.rs"]
+mod servers;
 mod support;
 #[path = "support/tpch.rs"]
 mod tpch;
@@ -10,13 +12,13 @@ mod tpch_data;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
-use support::{Configuration, configurations};
+use support::{Configuration, all_configurations};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let files = files::all();
     let mut trials = vec![];
-    for configuration in configurations() {
+    for configuration in all_configurations() {
         let named = |name: &str| format!("{}::{name}", configuration.name);
         for file in files.iter().filter(|f| f.runs_under(&configuration.name)) {
             let (file, configuration) = (file.clone(), configuration.clone());

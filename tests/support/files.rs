@@ -52,9 +52,12 @@ impl File {
     /// Runs the records of the file in a fresh warehouse.
     pub fn run(&self, configuration: &Configuration) -> Result<(), Failed> {
         let folder = tempfile::tempdir()?;
-        let test_folder = folder.path().join("files");
-        std::fs::create_dir(&test_folder)?;
-        let session = configuration.session(&folder.path().join("warehouse"))?;
+        std::fs::create_dir(folder.path().join("files"))?;
+        let place = match &configuration.server {
+            None => folder.path().display().to_string(),
+            Some(server) => crate::servers::fresh_bucket(server),
+        };
+        let session = configuration.session_at(&format!("{place}/warehouse"))?;
         let mut runner = Runner::new(move || {
             let connection = Connection {
                 session: session.clone(),
@@ -62,7 +65,7 @@ impl File {
             async move { Ok(connection) }
         });
         runner.add_label(&configuration.name);
-        let script = self.text.replace("__TEST_DIR__", &test_folder.display().to_string());
+        let script = self.text.replace("__TEST_DIR__", &format!("{place}/files"));
         let name = self.path.display().to_string();
         let mut failures = vec![];
         // A record that fails does not hide what the later ones have to say.

@@ -14,23 +14,42 @@ pub struct Configuration {
     /// Whether TPC-H runs under it.
     #[allow(dead_code, reason = "only the tests of queries read it")]
     pub tpch: bool,
+    /// The server of buckets in which the warehouse and the files of tests are, instead of folders.
+    #[allow(dead_code, reason = "only the tests of queries read it")]
+    pub server: Option<String>,
     config: Config,
 }
 
 impl Configuration {
     /// A session over the warehouse in `folder`.
+    #[allow(dead_code, reason = "tests of queries may have theirs in a bucket")]
     pub fn session(&self, folder: &Path) -> Result<Session> {
-        Session::new(self.config.clone(), &folder.display().to_string())
+        self.session_at(&folder.display().to_string())
+    }
+
+    /// A session over a warehouse somewhere.
+    pub fn session_at(&self, warehouse: &str) -> Result<Session> {
+        Session::new(self.config.clone(), warehouse)
     }
 }
 
-/// All configurations, in the order of the file.
+/// The configurations over folders, in the order of the file.
+#[allow(dead_code, reason = "not all tests take all of them")]
 pub fn configurations() -> Vec<Configuration> {
+    all_configurations().into_iter().filter(|c| c.server.is_none()).collect()
+}
+
+/// All configurations, those over buckets too.
+pub fn all_configurations() -> Vec<Configuration> {
     let text = std::fs::read_to_string("tests/configurations.toml").unwrap();
     let sections: toml::Table = text.parse().unwrap();
     let configuration = |(name, section): (String, toml::Value)| {
-        let (mut config, mut tpch) = (Config::default(), true);
+        let (mut config, mut tpch, mut server) = (Config::default(), true, None);
         for (setting, value) in section.as_table().unwrap() {
+            if setting == "server" {
+                server = value.as_str().map(str::to_string);
+                continue;
+            }
             if setting == "tpch" {
                 tpch = value.as_bool().unwrap();
                 continue;
@@ -38,7 +57,7 @@ pub fn configurations() -> Vec<Configuration> {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
             config.set(setting, &value).unwrap();
         }
-        Configuration { name, tpch, config }
+        Configuration { name, tpch, server, config }
     };
     sections.into_iter().map(configuration).collect()
 }

@@ -93,6 +93,11 @@ impl GcsServer {
         }
     }
 
+    /// One more bucket.
+    pub fn create_bucket(&self, name: &str) {
+        self.cloud.lock().buckets.insert(name.to_string(), BTreeMap::new());
+    }
+
     /// Entries in one page of a listing.
     pub fn set_page(&self, entries: usize) {
         self.cloud.lock().page = entries;

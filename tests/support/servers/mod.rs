@@ -20,13 +20,39 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// What answers requests once their bodies have come.
 pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
+
+/// A bucket of its own in a server that all tests of the process share: `s3://…` or `gs://…`.
+pub fn fresh_bucket(server: &str) -> String {
+    static S3: LazyLock<s3::S3Server> = LazyLock::new(|| s3::S3Server::start(&[]));
+    static GCS: LazyLock<gcs::GcsServer> = LazyLock::new(|| gcs::GcsServer::start(&[]));
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let bucket = format!("bucket{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    match server {
+        "s3" => {
+            S3.create_bucket(&bucket);
+            let client = Arc::new(S3.client(&bucket));
+            let url = format!("s3://{bucket}");
+            lakebed::storage::register_store(&url, client.clone(), Some(client)).unwrap();
+            url
+        }
+        "gcs" => {
+            GCS.create_bucket(&bucket);
+            let client = Arc::new(GCS.client(&bucket));
+            let url = format!("gs://{bucket}");
+            lakebed::storage::register_store(&url, client.clone(), Some(client)).unwrap();
+            url
+        }
+        other => panic!("there is no server {other}"),
+    }
+}
 
 /// One request and what it was answered.
 #[derive(Debug, Clone)]

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 pub const KEY: &str = "AKIDLAKEBEDTESTS";
+/// What buckets say about where they are.
+pub const REGION: &str = "eu-north-1";
 pub const SECRET: &str = "secret-of-the-tests";
 
 /// The server and the folder whose folders are its buckets.
@@ -68,6 +70,11 @@ impl S3Server {
             server: Server::start(handler),
             folder,
         }
+    }
+
+    /// One more bucket.
+    pub fn create_bucket(&self, name: &str) {
+        std::fs::create_dir(self.folder.path().join(name)).unwrap();
     }
 
     /// Where an object's bytes are on the disk.
@@ -141,6 +148,11 @@ impl S3Server {
 async fn handle(request: Request<Bytes>, outer: &S3Service, inner: &S3Service, root: &Path) -> Response<Bytes> {
     let path = super::decode(request.uri().path().trim_start_matches('/'));
     let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
+    if key.is_empty() && request.method() == Method::HEAD {
+        let mut response = Response::new(Bytes::new());
+        response.headers_mut().insert("x-amz-bucket-region", REGION.parse().unwrap());
+        return response;
+    }
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
     if !bucket.is_empty() && !root.join(bucket).is_dir() {
         return error(404, "NoSuchBucket", "The specified bucket does not exist");
