@@ -101,6 +101,7 @@ impl Staging {
     /// Starts a write of files into a folder, which may be there or not. Files of `part_bytes` and more go to a bucket in
     /// parts of that size.
     pub fn folder(target: &Location, part_bytes: usize) -> Result<Self> {
+        target.check_writable()?;
         let target = Folder::at(target)?;
         // An empty folder can be replaced by one rename as if it were not there.
         let kind = match target.local().map(fs::read_dir) {
@@ -117,6 +118,7 @@ impl Staging {
 
     /// Starts a write of the one file `target`, which is replaced if it is there.
     pub fn file(target: &Location, part_bytes: usize) -> Result<Self> {
+        target.check_writable()?;
         let target = Folder::at(target)?;
         if target.local().is_some_and(Path::is_dir) {
             return Err(Error::storage(format!("{} is a folder, not a file", target.shown(""))));

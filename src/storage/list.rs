@@ -165,13 +165,18 @@ async fn children(location: &Location, folder: &Path) -> Result<ListResult> {
 }
 
 async fn everything_in(location: &Location, folder: &Path) -> Result<ListResult> {
+    let nothing = ListResult {
+        common_prefixes: vec![],
+        objects: vec![],
+        extensions: Default::default(),
+    };
+    // Hosts give files that somebody names, and no lists of them.
+    if location.scheme == Scheme::Http {
+        return Ok(nothing);
+    }
     match location.store.objects.list_with_delimiter(Some(folder)).await {
         Ok(listing) => Ok(listing),
-        Err(object_store::Error::NotFound { .. }) => Ok(ListResult {
-            common_prefixes: vec![],
-            objects: vec![],
-            extensions: Default::default(),
-        }),
+        Err(object_store::Error::NotFound { .. }) => Ok(nothing),
         Err(e) => Err(store_error(&location.text, e)),
     }
 }

@@ -208,6 +208,18 @@ impl Location {
         Ok(Some(format!("{}://{rest}", Scheme::canonical(&lower))))
     }
 
+    /// # Errors
+    /// `Unsupported` when files can only be read there.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.scheme {
+            Scheme::Http => Err(Error::unsupported(format!(
+                "{} cannot be written: files over HTTP are for reading",
+                self.text
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Where the location's objects are kept.
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store

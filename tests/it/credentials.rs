@@ -328,15 +328,15 @@ fn files_over_http_are_read_but_not_from_this_network_without_leave() {
         Box::pin(async move { reply })
     });
     let server = Server::start(handler);
-    let read = |settings: &[&str], name: &str| {
+    let run_sql = |settings: &[&str], sql: &str| {
         let folder = tempfile::tempdir().unwrap();
-        let sql = format!("SELECT x FROM '{}/{name}'", server.url());
         let mut command = lakebed(&folder);
         for setting in settings {
             command.args(["--set", setting]);
         }
-        outcome(command.args(["--format", "csv", "-c", &sql]))
+        outcome(command.args(["--format", "csv", "-c", sql]))
     };
+    let read = |settings: &[&str], name: &str| run_sql(settings, &format!("SELECT x FROM '{}/{name}'", server.url()));
     let run = read(&[], "a%20b.csv");
     assert!(run.err.contains("without TLS"), "{run:?}");
     let run = read(&["allow_http=true"], "a%20b.csv");
@@ -350,5 +350,30 @@ fn files_over_http_are_read_but_not_from_this_network_without_leave() {
     assert!(run.err.contains("there is no file or folder"), "{run:?}");
     let run = read(&leave, "*.csv");
     assert!(run.err.contains("a pattern over HTTP"), "{run:?}");
-    assert_eq!(server.count("PROPFIND", ""), 0);
+    let url = server.url();
+    let run = run_sql(
+        &leave,
+        &format!(
+            "CREATE EXTERNAL TABLE h (x int) STORED AS TEXTFILE LOCATION '{url}/a%20b.csv' TBLPROPERTIES ('skip.header.line.count'='1'); SELECT x FROM h"
+        ),
+    );
+    assert_eq!(run.out, "x\n1\n", "{run:?}");
+    for sql in [
+        format!("COPY (SELECT 1 AS x) TO '{url}/out.csv'"),
+        format!("COPY (SELECT 1 AS x) TO '{url}/out/' WITH (format = 'CSV')"),
+        format!("CREATE TABLE u WITH (external_location = '{url}/u') AS SELECT 1 AS x"),
+    ] {
+        let run = run_sql(&leave, &sql);
+        assert!(run.err.contains("cannot be written"), "{run:?}");
+    }
+    let asked: Vec<String> = server
+        .log()
+        .into_iter()
+        .map(|e| format!("{} {}", e.method, e.path))
+        .collect();
+    assert!(
+        asked.iter().all(|a| a.starts_with("GET ") || a.starts_with("HEAD ")),
+        "{asked:?}"
+    );
+    assert!(asked.iter().all(|a| !a.contains("_txn")), "{asked:?}");
 }

@@ -258,7 +258,14 @@ fn whoami_tells_where_credentials_come_from_and_no_secret() {
     );
     assert!(run.out.contains("credentials  anonymous"), "{run:?}");
     // Without a region anywhere the bucket is asked for its own.
-    let run = whoami("s3://lake", &[("AWS_SKIP_SIGNATURE", "true"), ("AWS_ENDPOINT_URL", &s3.url()), ("AWS_ALLOW_HTTP", "1")]);
+    let run = whoami(
+        "s3://lake",
+        &[
+            ("AWS_SKIP_SIGNATURE", "true"),
+            ("AWS_ENDPOINT_URL", &s3.url()),
+            ("AWS_ALLOW_HTTP", "1"),
+        ],
+    );
     assert!(run.out.contains("region       eu-north-1"), "{run:?}");
     let url = gcs.url();
     let run = whoami(

@@ -36,7 +36,10 @@ impl Configuration {
 /// The configurations over folders, in the order of the file.
 #[allow(dead_code, reason = "not all tests take all of them")]
 pub fn configurations() -> Vec<Configuration> {
-    all_configurations().into_iter().filter(|c| c.server.is_none()).collect()
+    all_configurations()
+        .into_iter()
+        .filter(|c| c.server.is_none())
+        .collect()
 }
 
 /// All configurations, those over buckets too.
@@ -57,7 +60,12 @@ pub fn all_configurations() -> Vec<Configuration> {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
             config.set(setting, &value).unwrap();
         }
-        Configuration { name, tpch, server, config }
+        Configuration {
+            name,
+            tpch,
+            server,
+            config,
+        }
     };
     sections.into_iter().map(configuration).collect()
 }

@@ -150,7 +150,9 @@ async fn handle(request: Request<Bytes>, outer: &S3Service, inner: &S3Service, r
     let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
     if key.is_empty() && request.method() == Method::HEAD {
         let mut response = Response::new(Bytes::new());
-        response.headers_mut().insert("x-amz-bucket-region", REGION.parse().unwrap());
+        response
+            .headers_mut()
+            .insert("x-amz-bucket-region", REGION.parse().unwrap());
         return response;
     }
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
