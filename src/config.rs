@@ -31,6 +31,10 @@ pub struct Config {
     pub upload_part_size: usize,
     /// What INSERT OVERWRITE of a partitioned table replaces: `dynamic` or `static`.
     pub partition_overwrite: String,
+    /// Bytes of an encoded row group about which it is ended.
+    pub row_group_bytes: usize,
+    /// Bytes at which a written file is ended and another one begun; 0 for never.
+    pub target_file_size: usize,
     /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
     pub compression: String,
     /// What is done about rows of text that cannot be read: fail, null, skip or quarantine.
@@ -166,6 +170,8 @@ impl Default for Config {
             upload_part_size: 8 << 20,
             partition_overwrite: "dynamic".into(),
             row_group_rows: 1 << 20,
+            row_group_bytes: 128 << 20,
+            target_file_size: 512 << 20,
             compression: "snappy".into(),
             stores: StoreSettings::default(),
             bad_rows: "fail".into(),
@@ -302,6 +308,18 @@ pub static SETTINGS: &[Setting] = &[
         doc: "rows per row group of written Parquet files",
         get: |c| c.row_group_rows.to_string(),
         set: |c, v| number(v, 1, 1 << 30).map(|n| c.row_group_rows = n),
+    },
+    Setting {
+        name: "row_group_bytes",
+        doc: "bytes of a row group about which it is ended, however few rows it has",
+        get: |c| format_bytes(c.row_group_bytes),
+        set: |c, v| parse_bytes(v).map(|b| c.row_group_bytes = b.max(1)),
+    },
+    Setting {
+        name: "target_file_size",
+        doc: "bytes at which a written file is ended and another one begun; 0 for never",
+        get: |c| format_bytes(c.target_file_size),
+        set: |c, v| parse_bytes(v).map(|b| c.target_file_size = b),
     },
     Setting {
         name: "compression",

@@ -600,7 +600,7 @@ pub fn files_of(root: &Location) -> Result<Vec<Object>> {
     Ok(files.into_iter().filter_map(object).collect())
 }
 
-/// Whether files whose names start with `prefix` have appeared below the folder, or will.
+/// Whether files whose names have `prefix` in them have appeared below the folder, or will.
 pub(super) fn is_published(folder: &Folder, prefix: &str) -> Result<bool> {
     let newest = log::newest(folder)?.unwrap_or_default();
     if newest.open.iter().any(|open| open.id == prefix) {
@@ -610,7 +610,7 @@ pub(super) fn is_published(folder: &Folder, prefix: &str) -> Result<bool> {
     Ok(!published(folder, prefix)?.is_empty())
 }
 
-/// Removes the files whose names start with `prefix`.
+/// Removes the files whose names have `prefix` in them.
 pub(super) fn remove_published(folder: &Folder, prefix: &str) -> Result<()> {
     folder.delete(&published(folder, prefix)?)
 }
@@ -619,7 +619,8 @@ fn published(folder: &Folder, prefix: &str) -> Result<Vec<String>> {
     let all = folder.list("")?.into_iter().map(|o| o.path);
     let ours = |path: &String| {
         let name = path.rsplit('/').next().unwrap_or(path);
-        name.starts_with(prefix) && !path.starts_with(TRANSACTIONS)
+        // Names of buckets begin with the bucket's number.
+        name.contains(prefix) && !path.starts_with(TRANSACTIONS)
     };
     Ok(all.filter(ours).collect())
 }

@@ -40,11 +40,28 @@ pub struct TableDefinition {
     pub columns: Vec<ColumnDefinition>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitioned_by: Vec<ColumnDefinition>,
+    /// CLUSTERED BY.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucketing: Option<Bucketing>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// TBLPROPERTIES that are no options of the format.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
+}
+
+/// Rows in files by the hash of some columns, and in the order of others inside of the files.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Bucketing {
+    /// Empty when rows are only sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// 0 when rows are only sorted.
+    #[serde(default)]
+    pub count: u32,
+    /// Columns by which the rows of each file are sorted, and whether downwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sorted_by: Vec<(String, bool)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -19,8 +19,8 @@ mod table;
 mod transactions;
 
 pub use definition::{
-    CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition, ViewDefinition,
-    hive_type_name,
+    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition,
+    ViewDefinition, hive_type_name,
 };
 pub use information_schema::{information_table, information_tables};
 pub use journal::{Journal, recover_older};

@@ -23,4 +23,4 @@ pub use explain::{Explanation, explain, explain_analyze};
 pub use pipeline::{Emit, Flow, LocalSink, LocalTransform, PartitionReader, Pipeline, Sink, Source, Transform};
 pub use query::{QueryStream, execute, run_into};
 pub use sort::{SortKey, sort};
-pub use write::{TextCompression, WriteFormat, WriteResult, WriteTarget, WrittenFile, write_sink};
+pub use write::{BucketHash, Buckets, TextCompression, WriteFormat, WriteResult, WriteTarget, WrittenFile, write_sink};

@@ -1,16 +1,18 @@
 //! CREATE and DROP: the way from a statement to what the catalog remembers. The way back is in `show_create.rs`.
 
 use super::table_format::{split_properties, table_format};
+use super::write_format::WRITE_OPTIONS;
 use super::{Session, StatementResult};
 use crate::catalog::{
-    CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
+    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
     check_projection,
 };
 use crate::error::{Error, Result};
+use crate::format::FormatEntry;
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
 use crate::storage::absolute_path;
 
-/// Table properties that only describe, or that writing a table looks at: name and what it is about. Others are kept when
+/// Table properties that only describe, besides those that writing a table looks at. Others are kept when
 /// they have a dot in their name, as those of other engines do.
 const PROPERTIES: &[&str] = &[
     "classification",
@@ -20,11 +22,6 @@ const PROPERTIES: &[&str] = &[
     "bucketing_version",
     "typeofdata",
     "created_by",
-    "write_compression",
-    "parquet_compression",
-    "compression",
-    "compression_level",
-    "row_group_size",
 ];
 
 impl Session {
@@ -206,6 +203,7 @@ impl Session {
             location,
             columns: columns(&statement.columns),
             partitioned_by: columns(&statement.partitioned_by),
+            bucketing: bucketing(statement)?,
             comment: statement.comment.clone().or_else(|| properties.get("comment").cloned()),
             properties,
             database,
@@ -259,14 +257,55 @@ pub(super) fn unique(names: &[&str], what: &str) -> Result<()> {
     }
 }
 
-pub(super) fn check_property(name: &str, value: &str, statement: &CreateTable) -> Result<()> {
+/// # Errors
+/// When only one of `bucketed_by` and `bucket_count` is given.
+fn bucketing(statement: &CreateTable) -> Result<Option<Bucketing>> {
+    let Some(given) = &statement.bucketing else {
+        return Ok(None);
+    };
+    match (given.columns.is_empty(), given.count) {
+        (true, None) => {
+            return Err(Error::plan("sorted_by needs bucketed_by and bucket_count")
+                .with_hint("ORDER BY in the query keeps rows in order without buckets"));
+        }
+        (false, Some(count)) if count > 0 => {}
+        (false, Some(_)) => return Err(Error::plan("a table has at least one bucket")),
+        (false, None) => return Err(Error::plan("bucketed_by needs bucket_count")),
+        (true, Some(_)) => return Err(Error::plan("bucket_count needs bucketed_by")),
+    }
+    Ok(Some(Bucketing {
+        columns: given.columns.clone(),
+        count: given.count.unwrap_or(0),
+        sorted_by: given.sorted_by.clone(),
+    }))
+}
+
+pub(super) fn check_property(entry: &FormatEntry, name: &str, value: &str, statement: &CreateTable) -> Result<()> {
+    let known = || {
+        WRITE_OPTIONS
+            .iter()
+            .flat_map(|names| names.iter().copied())
+            .chain(PROPERTIES.iter().copied())
+    };
     let on = value.eq_ignore_ascii_case("true");
     if name == "transactional" && on {
         return Err(Error::unsupported("transactional tables"));
     }
+    let of_parquet = ["parquet", "row_group", "bloom_filter"]
+        .iter()
+        .any(|start| name.starts_with(start));
+    if statement.query.is_some() && of_parquet && !name.contains('.') && entry.name() != "PARQUET" {
+        return Err(Error::plan(format!(
+            "format {} has no property \"{name}\"",
+            entry.name()
+        )));
+    }
+    if statement.query.is_some() && name.starts_with("orc") {
+        return Err(Error::unsupported(format!("property \"{name}\": format ORC")));
+    }
     // WITH (…) of a CTAS is a closed list; TBLPROPERTIES of other tables may say anything.
-    if statement.query.is_none() || PROPERTIES.contains(&name) || name.contains('.') {
+    if statement.query.is_none() || known().any(|k| k == name) || name.contains('.') {
         return Ok(());
     }
-    Err(Error::plan(format!("there is no table property \"{name}\"")).with_nearest(name, PROPERTIES.iter().copied()))
+    Err(Error::plan(format!("there is no table property \"{name}\"")).with_nearest(name, known()))
 }

@@ -30,6 +30,23 @@ pub(super) fn create_statement(table: &TableDefinition) -> String {
     if !table.partitioned_by.is_empty() {
         let _ = write!(out, "\nPARTITIONED BY (\n{}\n)", list(&table.partitioned_by));
     }
+    if let Some(bucketing) = table.bucketing.as_ref().filter(|b| b.count > 0) {
+        let names = |names: Vec<String>| names.join(", ");
+        let _ = write!(
+            out,
+            "\nCLUSTERED BY ({})",
+            names(bucketing.columns.iter().map(|c| format!("`{c}`")).collect())
+        );
+        if !bucketing.sorted_by.is_empty() {
+            let order = |(c, down): &(String, bool)| format!("`{c}` {}", if *down { "DESC" } else { "ASC" });
+            let _ = write!(
+                out,
+                " SORTED BY ({})",
+                names(bucketing.sorted_by.iter().map(order).collect())
+            );
+        }
+        let _ = write!(out, " INTO {} BUCKETS", bucketing.count);
+    }
     let pairs = |pairs: Vec<(String, &String)>| {
         let pair = |(k, v): (String, &String)| format!("  {} = {}", quote(&k), quote(v));
         pairs.into_iter().map(pair).collect::<Vec<_>>().join(",\n")

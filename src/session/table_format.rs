@@ -94,7 +94,7 @@ pub(super) fn split_properties(
                 entry.check_options(&options)?;
             }
             None => {
-                check_property(&lower, value, statement)?;
+                check_property(entry, &lower, value, statement)?;
                 properties.insert(lower, value.clone());
             }
         }

@@ -310,3 +310,38 @@ fn tables_over_text_are_shown_as_they_were_declared() {
         lake.run("DROP TABLE t");
     }
 }
+
+#[test]
+fn files_of_bucketed_tables_are_sorted() {
+    let lake = lake();
+    for (config, rows) in [
+        ("SET debug_force_spill = false", 3000),
+        ("SET debug_force_spill = true", 3000),
+    ] {
+        lake.run(config);
+        lake.run(
+            "CREATE TABLE sorted (id BIGINT, name STRING) PARTITIONED BY (part STRING)
+             CLUSTERED BY (name) SORTED BY (id DESC) INTO 2 BUCKETS STORED AS CSV",
+        );
+        let shown = lake.run("SHOW CREATE TABLE sorted").join("\n");
+        assert!(
+            shown.contains("CLUSTERED BY (`name`) SORTED BY (`id` DESC) INTO 2 BUCKETS"),
+            "{shown}"
+        );
+        lake.run(&format!(
+            "INSERT INTO sorted SELECT i, CAST(i AS VARCHAR), CAST(i % 5 AS VARCHAR) FROM UNNEST(sequence(1, {rows})) AS s(i)"
+        ));
+        let mut seen = 0;
+        for file in lake.run("SELECT path FROM \"sorted$files\"") {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let ids: Vec<i64> = text
+                .lines()
+                .map(|l| l.split(',').next().unwrap().parse().unwrap())
+                .collect();
+            assert!(ids.is_sorted_by(|a, b| a > b), "{file}");
+            seen += ids.len();
+        }
+        assert_eq!(seen, rows);
+        lake.run("DROP TABLE sorted");
+    }
+}

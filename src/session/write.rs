@@ -3,13 +3,15 @@
 
 use super::ddl::unique;
 use super::overwrite::Overwrite;
-use super::write_format::{check_write_options, has_compression, is_ordered, with_compression_of, write_format};
+use super::write_format::{
+    buckets, check_write_options, file_size, has_compression, is_ordered, with_compression_of, write_format,
+};
 use super::{Session, StatementResult, WriteMode, WriteOptions};
 use crate::catalog::commit::{self, Changes, EVERYTHING, Staging};
 use crate::catalog::{CatalogObject, ColumnDefinition, Journal, TableDefinition};
 use crate::error::{Error, Result};
 use crate::format::{Options, find_format, format_of_file};
-use crate::logical::{Expr, LogicalPlan, PlanBuilder};
+use crate::logical::{Expr, LogicalPlan, PlanBuilder, SortKey};
 use crate::physical;
 use crate::sql::{self, Copy, CreateTable, Insert};
 use crate::storage::{Location, exists, list};
@@ -28,8 +30,8 @@ struct Target {
     partition_columns: usize,
     /// Whether all rows go into one file.
     single_file: bool,
-    /// Whether the files belong to a table.
-    table: bool,
+    /// The table that the files belong to, if they do.
+    table: Option<TableDefinition>,
 }
 
 impl Session {
@@ -85,7 +87,7 @@ impl Session {
             options: writer_options(&definition),
             partition_columns: keys.len(),
             single_file: false,
-            table: true,
+            table: Some(definition.clone()),
         };
         let rows = self.write_rows(named(plan, &definition), &staging, &target)?;
         let changes = Changes {
@@ -143,7 +145,7 @@ impl Session {
             options: writer_options(&table),
             partition_columns: table.partitioned_by.len(),
             single_file: false,
-            table: true,
+            table: Some(table.clone()),
         };
         let rows = self.write_rows(plan, &staging, &target)?;
         let changes = match overwrite {
@@ -255,7 +257,7 @@ impl Session {
             options: rest,
             partition_columns: keys.len(),
             single_file,
-            table: false,
+            table: None,
         };
         if options.mode == WriteMode::Ignore && has_files(&location)? {
             return Ok(0);
@@ -300,9 +302,18 @@ impl Session {
     /// Runs the plan and writes its rows into the staging folder.
     fn write_rows(&self, plan: LogicalPlan, staging: &Staging, target: &Target) -> Result<u64> {
         let types: Vec<DataType> = plan.schema().iter().map(|f| stored_type(&f.data_type)).collect();
-        let plan = self.optimize(PlanBuilder::from(plan).cast_columns(&types)?.build())?;
+        let plan = PlanBuilder::from(plan).cast_columns(&types)?;
+        let plan = match &target.table {
+            Some(table) => sort_as_declared(plan, table)?,
+            None => plan,
+        };
+        let plan = self.optimize(plan.build())?;
         let context = self.new_context();
-        let format = write_format(&target.format, &target.options, target.table, &context.config)?;
+        let format = write_format(&target.format, &target.options, target.table.is_some(), &context.config)?;
+        let buckets = match &target.table {
+            Some(table) => buckets(table, plan.schema())?,
+            None => None,
+        };
         let columns = plan.schema().len();
         let prefix = staging.file_prefix().to_string();
         let (sink, result) = physical::write_sink(
@@ -314,6 +325,8 @@ impl Session {
                 schema: plan.schema().to_arrow(),
                 partition_by: (columns - target.partition_columns..columns).collect(),
                 ordered: is_ordered(&plan),
+                file_size: file_size(&target.options, &context.config)?,
+                buckets,
             },
             &context,
         )?;
@@ -380,6 +393,29 @@ fn partition_columns_last(plan: LogicalPlan, keys: &[String]) -> Result<LogicalP
         ));
     }
     Ok(PlanBuilder::from(plan).project(items).build())
+}
+
+/// The rows in the order that the files of the table shall have.
+fn sort_as_declared(plan: PlanBuilder, table: &TableDefinition) -> Result<PlanBuilder> {
+    let columns = table.bucketing.iter().flat_map(|b| &b.sorted_by);
+    let key = |(name, down): &(String, bool)| {
+        let schema = plan.schema();
+        let found = schema.iter().find(|f| f.name.eq_ignore_ascii_case(name));
+        let field = found.ok_or_else(|| {
+            Error::plan(format!("\"{name}\" of SORTED BY is not among the table's columns"))
+                .with_nearest(name, schema.iter().map(|f| f.name.as_ref()))
+        })?;
+        Ok(SortKey {
+            expr: Expr::Column(field.clone()),
+            descending: *down,
+            nulls_first: false,
+        })
+    };
+    let keys = columns.map(key).collect::<Result<Vec<_>>>()?;
+    Ok(match keys.is_empty() {
+        true => plan,
+        false => plan.sort(keys),
+    })
 }
 
 /// The type that a column of a query has in a file: a NULL without type is text.

@@ -158,6 +158,46 @@ fn begins_query(p: &Parser) -> bool {
         && !p.peek_nth_word(1, "HEADER")
 }
 
+/// `(a, b) [SORTED BY (c [ASC | DESC], …)] INTO n BUCKETS`
+fn clustered_by(p: &mut Parser) -> Result<Bucketing> {
+    let columns = p.list(|p| Ok(p.identifier()?.0.to_lowercase()))?;
+    let mut sorted_by = vec![];
+    if p.words("SORTED BY") {
+        sorted_by = p.list(|p| {
+            let name = p.identifier()?.0.to_lowercase();
+            let down = p.word("DESC");
+            if !down {
+                p.word("ASC");
+            }
+            Ok((name, down))
+        })?;
+    }
+    p.expect_words("INTO")?;
+    let start = p.peek();
+    let count = property_scalar(p)?.parse();
+    let count = count.map_err(|_| Error::syntax("expected a number of buckets").with_span(p.span_of(&start)))?;
+    p.expect_words("BUCKETS")?;
+    Ok(Bucketing {
+        columns,
+        sorted_by,
+        count: Some(count),
+    })
+}
+
+/// `b`, `b ASC` or `b DESC` in `sorted_by`.
+fn sort_column(text: &str) -> Result<(String, bool)> {
+    let mut words = text.split_whitespace();
+    let (name, order) = (words.next().unwrap_or_default(), words.next().unwrap_or("ASC"));
+    match (name, order.to_uppercase().as_str(), words.next()) {
+        ("", ..) | (_, _, Some(_)) => Err(Error::plan(format!(
+            "sorted_by takes names of columns, found \"{text}\""
+        ))),
+        (name, "ASC", None) => Ok((name.to_lowercase(), false)),
+        (name, "DESC", None) => Ok((name.to_lowercase(), true)),
+        _ => Err(Error::plan(format!("sorted_by takes ASC or DESC, found \"{text}\""))),
+    }
+}
+
 /// One clause after the column list; they come in any order.
 fn table_clause(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     let clause = p.peek();
@@ -183,7 +223,7 @@ fn table_clause(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
     } else if p.word("WITH") {
         trino_properties(p, table)?;
     } else if p.words("CLUSTERED BY") {
-        return unsupported("CLUSTERED BY").map_err(|e| e.with_span(p.span_of(&clause)));
+        table.bucketing = Some(clustered_by(p)?);
     } else if p.words("SKEWED BY") || p.words("STORED BY") {
         return unsupported("SKEWED BY and STORED BY").map_err(|e| e.with_span(p.span_of(&clause)));
     } else {
@@ -305,8 +345,20 @@ fn trino_properties(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
                     })
                     .collect();
             }
-            "bucketed_by" | "bucket_count" => {
-                return Err(Error::unsupported("bucketed tables are not supported").with_span(span));
+            "bucketed_by" => {
+                let bucketing = table.bucketing.get_or_insert_default();
+                bucketing.columns = values.iter().map(|name| name.to_lowercase()).collect();
+            }
+            "bucket_count" => {
+                let count = text.parse().map_err(|_| {
+                    Error::plan(format!("bucket_count is a number of buckets, found \"{text}\"")).with_span(span)
+                });
+                table.bucketing.get_or_insert_default().count = Some(count?);
+            }
+            "sorted_by" => {
+                let columns = values.iter().map(|text| sort_column(text)).collect::<Result<_>>();
+                let columns = columns.map_err(|e| e.with_span(span))?;
+                table.bucketing.get_or_insert_default().sorted_by = columns;
             }
             "table_type" if !text.eq_ignore_ascii_case("hive") => {
                 return Err(Error::unsupported(format!("table_type '{text}' is not supported")).with_span(span));

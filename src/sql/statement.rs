@@ -241,6 +241,8 @@ pub struct CreateTable {
     /// Without partition columns; empty when the files or the query tell.
     pub columns: Vec<ColumnDefinition>,
     pub partitioned_by: Vec<ColumnDefinition>,
+    /// `CLUSTERED BY … SORTED BY … INTO n BUCKETS`.
+    pub bucketing: Option<Bucketing>,
     /// `PARQUET`, `CSV`, … in upper case, from STORED AS, USING, WITH (format = …) or the SerDe.
     pub format: Option<String>,
     pub row_format: Option<RowFormat>,
@@ -255,6 +257,14 @@ pub struct CreateTable {
     pub query: Option<Box<ast::Query>>,
     /// `WITH NO DATA`: the columns of the query, none of its rows.
     pub with_no_data: bool,
+}
+
+/// Buckets of a table: columns that are hashed, columns that files are sorted by (and whether downwards), their number.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bucketing {
+    pub columns: Vec<String>,
+    pub sorted_by: Vec<(String, bool)>,
+    pub count: Option<u32>,
 }
 
 /// `ROW FORMAT …`.

@@ -391,6 +391,11 @@ impl std::fmt::Debug for OpenUpload {
 }
 
 impl FileWriter {
+    /// Bytes written so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The file's location once it is published.
     pub fn location(&self) -> &str {
         &self.shown

@@ -47,15 +47,6 @@ impl Nesting {
         })
     }
 
-    pub fn escape(&self) -> Option<u8> {
-        self.escape
-    }
-
-    /// The text that stands for NULL.
-    pub fn null(&self) -> &[u8] {
-        self.null.as_deref().unwrap_or_default()
-    }
-
     /// All bytes that separate something.
     pub fn separators(&self) -> &[u8] {
         &self.separators

@@ -5,6 +5,8 @@ use crate::types::DataType;
 use crate::vector::Batch;
 use crate::vector::display::ValueFormatter;
 use arrow::array::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// Appends one line per row of the batch.
 pub fn write_json(batch: &Batch, names: &[String], out: &mut Vec<u8>) -> Result<()> {
@@ -40,6 +42,8 @@ enum JsonColumn<'a> {
     /// … if they are finite.
     Float(ValueFormatter<'a>),
     Quoted(ValueFormatter<'a>),
+    /// In Base64, as it is read.
+    Binary(&'a BinaryViewArray),
     List(&'a ListArray, Box<JsonColumn<'a>>),
     Map(&'a MapArray, ValueFormatter<'a>, Box<JsonColumn<'a>>),
     Row(&'a StructArray, Vec<(&'a str, JsonColumn<'a>)>),
@@ -52,6 +56,7 @@ impl<'a> JsonColumn<'a> {
         match array.data_type() {
             Boolean | Int8 | Int16 | Int32 | Int64 | Decimal64(..) | Decimal128(..) | Null => Self::Bare(formatter()),
             Float32 | Float64 => Self::Float(formatter()),
+            BinaryView => Self::Binary(array.as_binary_view()),
             List(_) => {
                 let list = array.as_list::<i32>();
                 Self::List(list, Box::new(Self::new(list.values().as_ref())))
@@ -82,6 +87,7 @@ impl<'a> JsonColumn<'a> {
     fn is_null(&self, row: usize) -> bool {
         match self {
             Self::Bare(f) | Self::Float(f) | Self::Quoted(f) => f.is_null(row),
+            Self::Binary(a) => a.is_null(row),
             Self::List(a, _) => a.is_null(row),
             Self::Map(a, ..) => a.is_null(row),
             Self::Row(a, _) => a.is_null(row),
@@ -107,6 +113,11 @@ impl<'a> JsonColumn<'a> {
             Self::Quoted(formatter) => {
                 formatter.write(row, text);
                 out.extend_from_slice(quoted(text)?.as_bytes());
+            }
+            Self::Binary(array) => {
+                out.push(b'"');
+                out.extend_from_slice(BASE64.encode(array.value(row)).as_bytes());
+                out.push(b'"');
             }
             Self::List(list, items) => {
                 let offsets = list.value_offsets();

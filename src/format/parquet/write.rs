@@ -33,20 +33,54 @@ const SAMPLE_ROWS: usize = 16 << 10;
 pub struct ParquetWriteOptions {
     /// snappy, zstd, lz4, gzip or none.
     pub compression: String,
+    /// For zstd 1 to 22, for gzip 0 to 9.
+    pub level: Option<i32>,
     pub row_group_rows: usize,
+    /// Bytes of an encoded row group about which it is ended.
+    pub row_group_bytes: usize,
+    /// Columns that get Bloom filters.
+    pub bloom_filters: Vec<String>,
 }
 
-fn compression(name: &str) -> Result<Compression> {
-    Ok(match name.to_ascii_lowercase().as_str() {
-        "snappy" => Compression::SNAPPY,
-        "zstd" => Compression::ZSTD(ZstdLevel::default()),
-        "lz4" | "lz4_raw" => Compression::LZ4_RAW,
-        "gzip" => Compression::GZIP(GzipLevel::default()),
-        "none" | "uncompressed" => Compression::UNCOMPRESSED,
-        other => {
+impl ParquetWriteOptions {
+    /// What file names end with: `snappy.parquet`.
+    pub fn extension(&self) -> String {
+        match self.compression.to_ascii_lowercase().as_str() {
+            "none" | "uncompressed" => "parquet".into(),
+            "gzip" => "gz.parquet".into(),
+            "lz4_raw" => "lz4.parquet".into(),
+            name => format!("{name}.parquet"),
+        }
+    }
+
+    /// # Errors
+    /// For a compression that Parquet does not have, and a level that the compression does not have.
+    pub fn check(&self) -> Result<()> {
+        compression(&self.compression, self.level).map(|_| ())
+    }
+}
+
+fn compression(name: &str, level: Option<i32>) -> Result<Compression> {
+    let name = name.to_ascii_lowercase();
+    let bad_level = |e: parquet::errors::ParquetError| Error::plan(format!("compression_level of {name}: {e}"));
+    Ok(match (name.as_str(), level) {
+        ("zstd", Some(level)) => Compression::ZSTD(ZstdLevel::try_new(level).map_err(bad_level)?),
+        ("zstd", None) => Compression::ZSTD(ZstdLevel::try_new(3).map_err(bad_level)?),
+        ("gzip", Some(level)) => {
+            Compression::GZIP(GzipLevel::try_new(u32::try_from(level).unwrap_or(u32::MAX)).map_err(bad_level)?)
+        }
+        ("gzip", None) => Compression::GZIP(GzipLevel::default()),
+        ("snappy" | "lz4" | "lz4_raw" | "none" | "uncompressed", Some(_)) => {
+            return Err(Error::plan(format!("compression {name} has no levels")).with_hint("zstd and gzip have"));
+        }
+        ("snappy", None) => Compression::SNAPPY,
+        ("lz4" | "lz4_raw", None) => Compression::LZ4_RAW,
+        ("none" | "uncompressed", None) => Compression::UNCOMPRESSED,
+        _ => {
             return Err(Error::plan(format!(
-                "Parquet files are compressed with snappy, zstd, lz4, gzip or none, found \"{other}\""
-            )));
+                "Parquet files are compressed with snappy, zstd, lz4, gzip or none, found \"{name}\""
+            ))
+            .with_nearest(&name, ["snappy", "zstd", "lz4", "gzip", "none"]));
         }
     })
 }
@@ -135,6 +169,11 @@ impl ParquetFile {
         }
         writer.close().map_err(failed)?;
         self.writer.flush().map_err(|e| Error::storage(e.to_string()))
+    }
+
+    /// Bytes of the row groups so far.
+    pub fn bytes(&self) -> u64 {
+        self.writer.bytes_written() as u64
     }
 
     /// Writes the footer and waits until everything is safe. Gives the file's size in bytes.
@@ -230,7 +269,7 @@ fn writable(column: Column) -> Result<ArrayRef> {
 fn properties(schema: &SchemaRef, options: &ParquetWriteOptions, sample: Option<&Batch>) -> Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("lakebed version ", env!("CARGO_PKG_VERSION")).into())
-        .set_compression(compression(&options.compression)?)
+        .set_compression(compression(&options.compression, options.level)?)
         .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_coerce_types(true);
@@ -239,6 +278,13 @@ fn properties(schema: &SchemaRef, options: &ParquetWriteOptions, sample: Option<
             Some(batch) => repeats(&batch.slice(0, batch.len().min(SAMPLE_ROWS)).column(i)?)?,
             None => true,
         };
+        if options
+            .bloom_filters
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(field.name()))
+        {
+            builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(field.name().clone()), true);
+        }
         if !repeats {
             builder = builder.set_column_dictionary_enabled(ColumnPath::from(field.name().clone()), false);
         }

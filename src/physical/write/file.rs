@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::csv::{CsvWriteOptions, write_csv, write_csv_header};
 use crate::format::json::write_json;
 use crate::format::parquet::{EncodedRowGroup, EncoderFactory, ParquetFile, ParquetWriteOptions, RowGroupEncoder};
-use crate::storage::FileWriter;
+use crate::storage::{Compression, FileWriter};
 use crate::vector::Batch;
 use arrow::datatypes::SchemaRef;
 use std::io::Write;
@@ -21,25 +21,18 @@ pub enum WriteFormat {
 
 /// How text files are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TextCompression {
-    #[default]
-    None,
-    Gzip,
-    Zstd,
+pub struct TextCompression {
+    pub codec: Compression,
+    pub level: Option<i32>,
 }
 
 impl WriteFormat {
     /// What file names end with, without the first dot.
     pub fn extension(&self) -> String {
-        let text = |name: &str, compression: &TextCompression| match compression {
-            TextCompression::None => name.to_string(),
-            TextCompression::Gzip => format!("{name}.gz"),
-            TextCompression::Zstd => format!("{name}.zst"),
-        };
         match self {
-            Self::Parquet(_) => "parquet".into(),
-            Self::Csv(_, compression) => text("csv", compression),
-            Self::Json(compression) => text("json", compression),
+            Self::Parquet(options) => options.extension(),
+            Self::Csv(_, compression) => format!("csv{}", compression.codec.suffix()),
+            Self::Json(compression) => format!("json{}", compression.codec.suffix()),
         }
     }
 }
@@ -139,6 +132,14 @@ impl OutputFile {
         }
     }
 
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::Parquet(file) => file.bytes(),
+            Kind::Text(file) => file.size(),
+        }
+    }
+
     /// Ends the file and waits until it is safe.
     pub fn finish(self, _target: &WriteTarget) -> Result<WrittenFile> {
         let bytes = match self.kind {
@@ -220,20 +221,8 @@ impl Chunk {
 
 /// Compressed text; one after the other, such pieces are one compressed file.
 fn compress(text: Vec<u8>, target: &WriteTarget) -> Result<Vec<u8>> {
-    let compression = match &target.format {
-        WriteFormat::Csv(_, compression) | WriteFormat::Json(compression) => *compression,
-        WriteFormat::Parquet(_) => TextCompression::None,
-    };
-    if text.is_empty() {
-        return Ok(text);
-    }
-    match compression {
-        TextCompression::None => Ok(text),
-        TextCompression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
-            encoder.write_all(&text)?;
-            Ok(encoder.finish()?)
-        }
-        TextCompression::Zstd => Ok(zstd::stream::encode_all(text.as_slice(), 0)?),
+    match &target.format {
+        WriteFormat::Csv(_, how) | WriteFormat::Json(how) => how.codec.compress(text, how.level),
+        WriteFormat::Parquet(_) => Ok(text),
     }
 }

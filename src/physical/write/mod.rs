@@ -9,10 +9,12 @@
 //!
 //! Nobody sees the files; whoever calls makes them visible (`catalog::commit`).
 
+mod buckets;
 mod file;
 mod partitioned;
 mod shared;
 
+pub use buckets::{BucketHash, Buckets};
 pub use file::{TextCompression, WriteFormat, WrittenFile};
 
 use super::pipeline::{Flow, LocalSink, Sink};
@@ -21,7 +23,7 @@ use crate::format::parquet;
 use crate::runtime::{QueryContext, Reservation};
 use crate::storage::StagedFiles;
 use crate::vector::Batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use file::{Encoder, OutputFile};
 use parking_lot::Mutex;
 use shared::SharedFile;
@@ -45,8 +47,13 @@ pub struct WriteTarget {
     pub schema: SchemaRef,
     /// Columns that are written as `name=value` folders and not into the files.
     pub partition_by: Vec<usize>,
-    /// Rows stay in the order of the query, in one file. Without meaning for partitioned writes.
+    /// Rows stay in the order of the query, in one file or in several whose names are in that order. A partitioned write
+    /// keeps it inside of each file.
     pub ordered: bool,
+    /// Bytes at which a file is ended and another one begun.
+    pub file_size: u64,
+    /// How rows are dealt out to buckets, each of which has files of its own.
+    pub buckets: Option<Buckets>,
 }
 
 /// What was written, known once the sink has finished.
@@ -81,6 +88,15 @@ pub fn write_sink(target: WriteTarget, context: &QueryContext) -> Result<(Arc<dy
         parquet::check_schema(&target.schema)?;
     }
     let result = Arc::new(WriteResult::default());
+    let mut target = target;
+    if let Some(buckets) = &target.buckets {
+        buckets.check(&target.schema)?;
+        // The number of the bucket is one more column by which rows are parted.
+        let mut fields: Vec<FieldRef> = target.schema.fields().iter().cloned().collect();
+        target.partition_by.push(fields.len());
+        fields.push(Arc::new(Field::new("bucket", DataType::Int32, false)));
+        target.schema = Arc::new(Schema::new(fields));
+    }
     let output = Output {
         target,
         result: result.clone(),
@@ -108,8 +124,8 @@ struct Output {
 }
 
 impl Output {
-    /// The path of one more file in `folder` below the target.
-    fn new_path(&self, folder: &str) -> String {
+    /// The path of one more file in `folder` below the target, with the bucket's number where readers look for it.
+    fn new_path(&self, folder: &str, bucket: Option<i32>) -> String {
         let within = |name: String| match folder {
             "" => name,
             _ => format!("{folder}/{name}"),
@@ -121,13 +137,54 @@ impl Output {
         let extension = self.target.format.extension();
         let prefix = &self.target.file_prefix;
         let separator = if prefix.is_empty() { "" } else { "-" };
-        within(format!("{prefix}{separator}{number:05}.{extension}"))
+        let hash = self.target.buckets.as_ref().map(|b| b.hash);
+        within(match (bucket, hash) {
+            // Spark finds it before the first point, Hive and Trino at the begin.
+            (Some(bucket), Some(BucketHash::Spark)) => {
+                format!("part-{number:05}-{prefix}_{bucket:05}.c000.{extension}")
+            }
+            (Some(bucket), _) => format!("{bucket:06}_0_{prefix}{separator}{number:05}.{extension}"),
+            (None, _) => format!("{prefix}{separator}{number:05}.{extension}"),
+        })
+    }
+
+    /// Whether a file has so many bytes that the next go into another one.
+    fn is_large(&self, file: &OutputFile, more: usize) -> bool {
+        let limit = self.target.file_size;
+        let one = self.target.single_file.is_some() || limit == 0;
+        let bytes = file.bytes();
+        !one && (bytes >= limit || (more > 0 && bytes > limit / 2 && bytes + more as u64 > limit))
+    }
+
+    /// Bytes at which an encoder is ended.
+    fn chunk_bytes(&self) -> usize {
+        let most = match &self.target.format {
+            WriteFormat::Parquet(options) => options.row_group_bytes.max(1),
+            _ => MAX_ENCODED,
+        };
+        match self.target.file_size {
+            0 => most,
+            limit => most.min(usize::try_from(limit).unwrap_or(usize::MAX)),
+        }
     }
 
     fn done(&self, file: OutputFile) -> Result<()> {
         let written = file.finish(&self.target)?;
         self.result.files.lock().push(written);
         Ok(())
+    }
+
+    /// The rows of the batch from `start` on that still fit into the encoder's row group.
+    fn piece(&self, batch: &Batch, start: usize, encoder: Option<&Encoder>) -> Batch {
+        let room = self
+            .chunk_rows()
+            .saturating_sub(encoder.map_or(0, Encoder::rows))
+            .max(1);
+        let rows = usize::try_from(room).unwrap_or(usize::MAX).min(batch.len() - start);
+        match rows == batch.len() {
+            true => batch.clone(),
+            false => batch.slice(start, rows),
+        }
     }
 
     /// Rows after which an encoder is ended.
@@ -181,29 +238,46 @@ impl LocalWrite {
         if let (Some(encoder), Some(file)) = (self.encoder.take(), &mut self.file) {
             file.append(encoder.finish(&self.output.target)?)?;
         }
+        if self.file.as_ref().is_some_and(|file| self.output.is_large(file, 0))
+            && let Some(file) = self.file.take()
+        {
+            self.output.done(file)?;
+        }
         self.reservation.resize(0)
     }
 }
 
-impl LocalSink for LocalWrite {
-    fn consume(&mut self, batch: Batch) -> Result<Flow> {
+impl LocalWrite {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
         let target = &self.output.target;
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(OutputFile::create(
-                &self.output.new_path(""),
+                &self.output.new_path("", None),
                 target,
                 &target.schema,
-                Some(&batch),
+                Some(batch),
             )?),
         };
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => none.insert(file.encoder()?),
         };
-        encoder.write(&batch, target)?;
-        if is_full(encoder, &self.output, &mut self.reservation) {
-            self.flush()?;
+        encoder.write(batch, target)?;
+        match is_full(encoder, &self.output, &mut self.reservation) {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+}
+
+impl LocalSink for LocalWrite {
+    fn consume(&mut self, batch: Batch) -> Result<Flow> {
+        let mut start = 0;
+        while start < batch.len() {
+            let piece = self.output.piece(&batch, start, self.encoder.as_ref());
+            self.write(&piece)?;
+            start += piece.len();
         }
         Ok(Flow::More)
     }
@@ -222,7 +296,7 @@ fn is_full(encoder: &Encoder, output: &Output, reservation: &mut Reservation) ->
     let bytes = encoder.memory_size();
     let missing = bytes.saturating_sub(reservation.bytes());
     let refused = missing > 0 && !reservation.try_grow(missing.max(1 << 20)) && !reservation.try_grow(missing);
-    refused || bytes >= MAX_ENCODED || encoder.rows() >= output.chunk_rows()
+    refused || bytes >= output.chunk_bytes() || encoder.rows() >= output.chunk_rows()
 }
 
 #[cfg(test)]

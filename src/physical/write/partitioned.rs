@@ -11,7 +11,7 @@
 //! So any number of folders is written with few files open, and each gets about one file.
 
 use super::file::{Encoder, OutputFile};
-use super::{MAX_ENCODED, Output};
+use super::{Buckets, Output};
 use crate::catalog::partition_folder;
 use crate::error::{Error, Result};
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
@@ -23,7 +23,8 @@ use crate::vector::display::ValueFormatter;
 use crate::vector::keys::KeyEncoder;
 use crate::vector::row_hash::hash_rows;
 use crate::vector::{Batch, Column};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::AsArray;
+use arrow::datatypes::{Int32Type, Schema, SchemaRef};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -178,11 +179,22 @@ fn partitions(batch: &Batch, partition_by: &[usize], level: u32) -> Result<Vec<u
 
 impl Sink for PartitionedSink {
     fn local(&self, context: &QueryContext) -> Result<Box<dyn LocalSink>> {
-        Ok(Box::new(self.worker(context, true)?))
+        let rows = self.worker(context, true)?;
+        Ok(match &self.output.target.buckets {
+            None => Box::new(rows),
+            Some(buckets) => Box::new(Bucketed {
+                buckets: buckets.clone(),
+                rows: Box::new(rows),
+            }),
+        })
     }
 
     fn finish(&self, context: &QueryContext) -> Result<()> {
-        let spilled = std::mem::take(&mut *self.spilled.lock());
+        let mut spilled = std::mem::take(&mut *self.spilled.lock());
+        if self.output.target.ordered {
+            // Each run has its rows in order; together they would not.
+            spilled = spilled.into_iter().flatten().map(|run| vec![run]).collect();
+        }
         // Blocks may take twice their rows, and encoders come on top.
         let share = self.operator.fair_room() / context.threads() / 4;
         let parts: Vec<Mutex<Vec<SpillRun>>> = spilled.into_iter().map(Mutex::new).collect();
@@ -190,6 +202,26 @@ impl Sink for PartitionedSink {
             let runs = std::mem::take(&mut *parts[i].lock());
             self.write_spilled(runs, 0, share, context)
         })
+    }
+}
+
+/// Gives each row the number of its bucket.
+struct Bucketed {
+    buckets: Buckets,
+    rows: Box<LocalPartitioned>,
+}
+
+impl LocalSink for Bucketed {
+    fn consume(&mut self, batch: Batch) -> Result<Flow> {
+        let numbers = self.buckets.numbers(&batch)?;
+        let columns = (0..batch.width()).map(|i| batch.column(i));
+        let numbers = Ok(Column::Array(Arc::new(numbers)));
+        let columns = columns.chain([numbers]).collect::<Result<Vec<_>>>()?;
+        self.rows.consume(Batch::new(columns, batch.len()))
+    }
+
+    fn combine(self: Box<Self>) -> Result<()> {
+        self.rows.combine()
     }
 }
 
@@ -224,6 +256,7 @@ struct Overflow {
 /// The rows of one value of the partition columns.
 struct Buffer {
     folder: String,
+    bucket: Option<i32>,
     block: Option<Block>,
     /// Bytes of rows in the block.
     filled: usize,
@@ -291,10 +324,16 @@ impl LocalPartitioned {
 
     fn new_buffer(&mut self, key: &[u64], columns: &[Column], row: usize) -> Result<usize> {
         let target = &self.output.target;
-        let mut folders = vec![];
-        for (&i, column) in target.partition_by.iter().zip(columns) {
+        let (mut folders, mut bucket) = (vec![], None);
+        for (at, (&i, column)) in target.partition_by.iter().zip(columns).enumerate() {
             let name = target.schema.field(i).name();
             let array = column.slice(row, 1).to_array()?;
+            if target.buckets.is_some() && at + 1 == target.partition_by.len() {
+                bucket = array
+                    .as_primitive_opt::<Int32Type>()
+                    .and_then(|numbers| numbers.iter().next().flatten());
+                continue;
+            }
             let formatter = ValueFormatter::new(array.as_ref());
             let mut text = String::new();
             formatter.write(0, &mut text);
@@ -304,6 +343,7 @@ impl LocalPartitioned {
         let folder = folders.join("/");
         self.buffers.push(Buffer {
             folder,
+            bucket,
             block: None,
             filled: 0,
             encoder: None,
@@ -386,11 +426,24 @@ impl LocalPartitioned {
             return Ok(());
         };
         buffer.filled = 0;
-        let target = &self.output.target;
         let batch = block.into_batch(&self.layout, self.layout.width())?;
+        let mut start = 0;
+        while start < batch.len() {
+            start += self.write(number, &batch, start)?;
+        }
+        self.close_some(number)
+    }
+
+    /// Writes rows of the batch from `start` on into a buffer's encoder; how many.
+    fn write(&mut self, number: usize, batch: &Batch, start: usize) -> Result<usize> {
+        let target = &self.output.target;
+        let Some(buffer) = self.buffers.get_mut(number) else {
+            return Err(Error::internal("a partition without buffer"));
+        };
+        let piece = self.output.piece(batch, start, buffer.encoder.as_ref());
         if buffer.file.is_none() {
-            let path = self.output.new_path(&buffer.folder);
-            buffer.file = Some(OutputFile::create(&path, target, &self.schema, Some(&batch))?);
+            let path = self.output.new_path(&buffer.folder, buffer.bucket);
+            buffer.file = Some(OutputFile::create(&path, target, &self.schema, Some(&piece))?);
             self.open_files += 1;
         }
         let encoder = match (&mut buffer.encoder, &buffer.file) {
@@ -398,13 +451,13 @@ impl LocalPartitioned {
             (none, Some(file)) => none.insert(file.encoder()?),
             (None, None) => return Err(Error::internal("a buffer without file")),
         };
-        encoder.write(&batch, target)?;
-        let full = encoder.memory_size() >= MAX_ENCODED || encoder.rows() >= self.output.chunk_rows();
+        encoder.write(&piece, target)?;
+        let full = encoder.memory_size() >= self.output.chunk_bytes() || encoder.rows() >= self.output.chunk_rows();
         self.count(number);
         if full {
             self.flush(number)?;
         }
-        self.close_some(number)
+        Ok(piece.len())
     }
 
     /// Writes all that a buffer holds.
@@ -416,6 +469,12 @@ impl LocalPartitioned {
             && let (Some(encoder), Some(file)) = (buffer.encoder.take(), &mut buffer.file)
         {
             file.append(encoder.finish(&self.output.target)?)?;
+            if self.output.is_large(file, 0)
+                && let Some(file) = buffer.file.take()
+            {
+                self.open_files -= 1;
+                self.output.done(file)?;
+            }
         }
         self.count(number);
         Ok(())

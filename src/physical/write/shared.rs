@@ -1,4 +1,4 @@
-//! One file for all workers, its chunks in the order of partitions.
+//! One file for all workers, its chunks in the order of partitions; several one after the other when it gets large.
 
 use super::Output;
 use super::file::{Chunk, Encoder, Encoders, OutputFile};
@@ -54,12 +54,26 @@ impl SharedFile {
         Ok(match &mut state.file {
             Some(file) => file,
             none => none.insert(OutputFile::create(
-                &self.output.new_path(""),
+                &self.output.new_path("", None),
                 target,
                 &target.schema,
                 sample,
             )?),
         })
+    }
+
+    /// Writes a chunk into the file, or into another one when it has no place there. What the workers' encoders make fits
+    /// into all of them, since they have the same columns.
+    fn append(&self, state: &mut State, chunk: Chunk) -> Result<()> {
+        if state
+            .file
+            .as_ref()
+            .is_some_and(|file| self.output.is_large(file, chunk.bytes()))
+            && let Some(file) = state.file.take()
+        {
+            self.output.done(file)?;
+        }
+        self.open(state, None)?.append(chunk)
     }
 
     /// Writes a chunk of partition `ordinal` when its turn has come. Partitions ahead wait in memory, but only so many
@@ -76,7 +90,7 @@ impl SharedFile {
         let mut state = self.state.lock();
         loop {
             if !ordered || state.current == ordinal {
-                return self.open(&mut state, None)?.append(chunk);
+                return self.append(&mut state, chunk);
             }
             if state.waiting_bytes + chunk.bytes() <= most {
                 state.waiting_bytes += chunk.bytes();
@@ -109,7 +123,7 @@ impl SharedFile {
             let ended = waiting.ended;
             for (chunk, held) in std::mem::take(&mut waiting.chunks) {
                 state.waiting_bytes = state.waiting_bytes.saturating_sub(chunk.bytes());
-                self.open(state, None)?.append(chunk)?;
+                self.append(state, chunk)?;
                 drop(held);
             }
             if !ended {
@@ -126,7 +140,7 @@ impl SharedFile {
         let mut state = self.state.lock();
         for (_, waiting) in std::mem::take(&mut state.waiting) {
             for (chunk, _) in waiting.chunks {
-                self.open(&mut state, None)?.append(chunk)?;
+                self.append(&mut state, chunk)?;
             }
         }
         (state.current, state.waiting_bytes) = (0, 0);
@@ -198,6 +212,24 @@ impl LocalShared {
     }
 }
 
+impl LocalShared {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let encoders = match &self.encoders {
+            Some(encoders) => encoders,
+            None => self.encoders.insert(self.shared.encoders(batch)?),
+        };
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(encoders.encoder()?),
+        };
+        encoder.write(batch, &self.shared.output.target)?;
+        match super::is_full(encoder, &self.shared.output, &mut self.reservation) {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+}
+
 impl LocalSink for LocalShared {
     fn start_partition(&mut self, ordinal: usize) -> Result<()> {
         let follows = ordinal == self.last + 1 && self.ended && self.encoder.is_some();
@@ -214,17 +246,11 @@ impl LocalSink for LocalShared {
     }
 
     fn consume(&mut self, batch: Batch) -> Result<Flow> {
-        let encoders = match &self.encoders {
-            Some(encoders) => encoders,
-            None => self.encoders.insert(self.shared.encoders(&batch)?),
-        };
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            none => none.insert(encoders.encoder()?),
-        };
-        encoder.write(&batch, &self.shared.output.target)?;
-        if super::is_full(encoder, &self.shared.output, &mut self.reservation) {
-            self.flush()?;
+        let mut start = 0;
+        while start < batch.len() {
+            let piece = self.shared.output.piece(&batch, start, self.encoder.as_ref());
+            self.write(&piece)?;
+            start += piece.len();
         }
         Ok(Flow::More)
     }

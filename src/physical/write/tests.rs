@@ -11,7 +11,7 @@ use crate::physical::run_pipelines;
 use crate::physical::scan::MemoryScan;
 use crate::physical::sort::sort;
 use crate::runtime::MemoryArbiter;
-use crate::storage::{Folder, StagedFiles};
+use crate::storage::{Compression, Folder, StagedFiles};
 use crate::types::{DataType, array_of, logical_type, map_of, row_of, timestamp_tz};
 use crate::vector::Column;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -34,7 +34,10 @@ fn context(change: impl Fn(&mut Config)) -> QueryContext {
 fn parquet_format(row_group_rows: usize, compression: &str) -> WriteFormat {
     WriteFormat::Parquet(ParquetWriteOptions {
         compression: compression.into(),
+        level: None,
         row_group_rows,
+        row_group_bytes: 128 << 20,
+        bloom_filters: vec![],
     })
 }
 
@@ -49,6 +52,8 @@ fn target(folder: &tempfile::TempDir, format: WriteFormat, batch: &Batch) -> Wri
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         partition_by: vec![],
         ordered: false,
+        file_size: 0,
+        buckets: None,
     }
 }
 
@@ -263,17 +268,17 @@ fn order_is_kept_by_many_workers() {
 fn one_file_also_without_rows() {
     for (format, rows, expected) in [
         (
-            WriteFormat::Csv(CsvWriteOptions::default(), TextCompression::None),
+            WriteFormat::Csv(CsvWriteOptions::default(), TextCompression::default()),
             0,
             Some("c0,c1\n"),
         ),
         (
-            WriteFormat::Csv(CsvWriteOptions::default(), TextCompression::None),
+            WriteFormat::Csv(CsvWriteOptions::default(), TextCompression::default()),
             1,
             Some("c0,c1\n0,number 0\n"),
         ),
         (
-            WriteFormat::Json(TextCompression::None),
+            WriteFormat::Json(TextCompression::default()),
             1,
             Some("{\"c0\":0,\"c1\":\"number 0\"}\n"),
         ),
@@ -296,7 +301,8 @@ fn one_file_also_without_rows() {
 #[test]
 fn compressed_text_in_pieces_is_one_file() {
     let batches: Vec<Batch> = (0..40).map(|i| numbered(i * 500, 500)).collect();
-    for compression in [TextCompression::Gzip, TextCompression::Zstd] {
+    for codec in [Compression::Gzip, Compression::Zstd] {
+        let compression = TextCompression { codec, level: None };
         let folder = tempfile::tempdir().unwrap();
         let format = WriteFormat::Csv(CsvWriteOptions::default(), compression);
         let mut target = target(&folder, format, &batches[0]);
@@ -305,8 +311,8 @@ fn compressed_text_in_pieces_is_one_file() {
         let bytes = std::fs::read(&files[0].path).unwrap();
         let mut text = String::new();
         use std::io::Read;
-        match compression {
-            TextCompression::Gzip => flate2::read::MultiGzDecoder::new(&bytes[..])
+        match codec {
+            Compression::Gzip => flate2::read::MultiGzDecoder::new(&bytes[..])
                 .read_to_string(&mut text)
                 .unwrap(),
             _ => zstd::stream::read::Decoder::new(&bytes[..])
