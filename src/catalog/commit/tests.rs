@@ -200,7 +200,9 @@ fn die_after(target: &str, step: &str) {
         ("manifest", &|| {
             write_manifest(&staging.root, &staging.home, &manifest).unwrap()
         }),
-        ("commit", &|| assert!(commit_point(&staging.root, &manifest).unwrap() > 0)),
+        ("commit", &|| {
+            assert!(commit_point(&staging.root, &manifest).unwrap() > 0)
+        }),
         ("half", &|| {
             publish(&staging.root, &staging.home, &manifest.files[..1]).unwrap()
         }),
