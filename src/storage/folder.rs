@@ -177,7 +177,7 @@ impl Folder {
 
     /// Puts an object where none is. False when there is one; in a bucket, when there is one of another content.
     pub fn create(&self, path: &str, content: Bytes) -> Result<bool> {
-        match self.put(path, content.clone(), PutMode::Create) {
+        match self.put_mode(path, content.clone(), PutMode::Create) {
             Ok(()) => Ok(true),
             Err(StoreError::AlreadyExists { .. }) if self.local.is_some() => Ok(false),
             // The reply may have been lost, and the request sent again: what is there is then what was sent.
@@ -193,8 +193,14 @@ impl Folder {
 
     /// Puts an object, whatever is there.
     pub fn write(&self, path: &str, content: Bytes) -> Result<()> {
-        self.put(path, content, PutMode::Overwrite)
+        self.put_mode(path, content, PutMode::Overwrite)
             .map_err(|e| self.failed(path, e))
+    }
+
+    /// The same as [`write`](Self::write), to be waited for.
+    pub(super) async fn put(&self, path: &str, content: Bytes) -> Result<()> {
+        let put = self.store.objects.put(&self.key(path), content.into()).await;
+        put.map(drop).map_err(|e| self.failed(path, e))
     }
 
     /// Replaces the object if it is still the one that was read. False when it is another or gone.
@@ -202,7 +208,7 @@ impl Folder {
         if let Some(local) = &self.local {
             return self.replace_local(local, path, content, version);
         }
-        match self.put(path, content.clone(), PutMode::Update(version.update.clone())) {
+        match self.put_mode(path, content.clone(), PutMode::Update(version.update.clone())) {
             Ok(()) => Ok(true),
             Err(StoreError::Precondition { .. } | StoreError::NotFound { .. } | StoreError::AlreadyExists { .. }) => {
                 Ok(self.read(path)?.is_some_and(|found| found == content))
@@ -228,7 +234,7 @@ impl Folder {
         Ok(true)
     }
 
-    fn put(&self, path: &str, content: Bytes, mode: PutMode) -> Result<(), StoreError> {
+    fn put_mode(&self, path: &str, content: Bytes, mode: PutMode) -> Result<(), StoreError> {
         let key = self.key(path);
         let put = wait(async {
             let put = self.store.objects.put_opts(&key, content.into(), mode.into());

@@ -34,6 +34,8 @@ const PARTS_OF_ONE_SIZE: usize = 1000;
 const PARTS_AHEAD: usize = 2;
 /// Parts of all files that are being sent.
 static SENDING: Semaphore = Semaphore::const_new(8);
+/// Bytes of small files that are being sent.
+const SENDING_BYTES: usize = 16 << 20;
 /// Files that are published at the same time.
 const PUBLISHING: usize = 64;
 /// Where files wait, below the statement's folder.
@@ -86,7 +88,21 @@ struct State {
     files: Vec<StagedFile>,
     /// The last small file: when it stays the only one, it needs no place to wait.
     small: Option<(String, Bytes)>,
+    /// Small files on their way to where they wait, and their bytes.
+    sending: VecDeque<(JoinHandle<Result<()>>, usize)>,
+    sending_bytes: usize,
     notes: usize,
+}
+
+impl State {
+    /// Waits for the oldest small file that is being sent.
+    fn receive(&mut self) -> Result<()> {
+        let Some((sending, size)) = self.sending.pop_front() else {
+            return Ok(());
+        };
+        self.sending_bytes = self.sending_bytes.saturating_sub(size);
+        wait(sending)?.map_err(|e| Error::internal(format!("a file that was being sent: {e}")))?
+    }
 }
 
 impl StagedFiles {
@@ -134,6 +150,11 @@ impl StagedFiles {
     /// Where a file waits, below the root.
     fn waiting(&self, path: &str) -> String {
         waiting(&self.home, path)
+    }
+
+    /// Whether files are on this machine's disk.
+    pub fn is_local(&self) -> bool {
+        self.root.local().is_some()
     }
 
     /// The folder on this machine's disk where files wait, if it is there.
@@ -187,46 +208,47 @@ impl StagedFiles {
     pub fn seal(&self) -> Result<Vec<StagedFile>> {
         let mut state = self.state.lock();
         if let Some((path, content)) = state.small.take() {
-            self.place(&mut state, path, content)?;
+            self.send(&mut state, path, content)?;
+        }
+        while !state.sending.is_empty() {
+            state.receive()?;
         }
         let mut files = state.files.clone();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
 
-    /// Puts a small file where it waits.
-    fn place(&self, state: &mut State, path: String, content: Bytes) -> Result<()> {
-        let size = content.len() as u64;
-        self.root.write(&self.waiting(&path), content)?;
-        state.files.push(StagedFile {
-            path,
-            size,
-            upload: None,
-        });
+    /// A small file is done. The first waits in memory until another comes; others are sent while the writer goes on.
+    fn keep_small(&self, path: String, content: Bytes) -> Result<()> {
+        let mut state = self.state.lock();
+        let before = match state.small.take() {
+            None if state.files.is_empty() => {
+                state.small = Some((path, content));
+                return Ok(());
+            }
+            before => before,
+        };
+        for (path, content) in before.into_iter().chain([(path, content)]) {
+            self.send(&mut state, path, content)?;
+        }
         Ok(())
     }
 
-    /// A small file is done. It waits in memory until another comes.
-    fn keep_small(&self, path: String, content: Bytes) -> Result<()> {
-        let before = {
-            let mut state = self.state.lock();
-            match state.small.take() {
-                None if state.files.is_empty() => {
-                    state.small = Some((path, content));
-                    return Ok(());
-                }
-                before => before,
-            }
-        };
-        for (path, content) in before.into_iter().chain([(path, content)]) {
-            let size = content.len() as u64;
-            self.root.write(&self.waiting(&path), content)?;
-            self.state.lock().files.push(StagedFile {
-                path,
-                size,
-                upload: None,
-            });
+    /// Sends a small file to where it waits.
+    fn send(&self, state: &mut State, path: String, content: Bytes) -> Result<()> {
+        let size = content.len();
+        while state.sending_bytes + size > SENDING_BYTES && !state.sending.is_empty() {
+            state.receive()?;
         }
+        let (root, to) = (self.root.clone(), self.waiting(&path));
+        let sending = async move { root.put(&to, content).await };
+        state.sending.push_back((spawn(sending)?, size));
+        state.sending_bytes += size;
+        state.files.push(StagedFile {
+            path,
+            size: size as u64,
+            upload: None,
+        });
         Ok(())
     }
 
@@ -254,6 +276,12 @@ impl StagedFiles {
 
     /// Removes all that was written.
     pub fn discard(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while !state.sending.is_empty() {
+            // What was not sent need not be removed.
+            let _ = state.receive();
+        }
+        drop(state);
         discard(&self.root, &self.home)
     }
 }

@@ -96,7 +96,7 @@ impl PartitionedSink {
             open_files: 0,
             most_open: match context.config.debug_force_spill {
                 true => 2,
-                false => (MAX_BUFFERS / context.threads()).max(4),
+                false => (self.most_files(context) / context.threads()).max(4),
             },
             reservation: self.operator.reservation(),
             context: context.clone(),
@@ -106,6 +106,14 @@ impl PartitionedSink {
                 spilled: self.spilled.clone(),
             }),
         })
+    }
+
+    /// Files that all workers together have open. In a bucket, each that grows holds a part in memory.
+    fn most_files(&self, context: &QueryContext) -> usize {
+        match self.output.target.files.is_local() {
+            true => MAX_BUFFERS,
+            false => (context.memory.limit() / 4 / context.config.upload_part_size.max(1)).clamp(4, MAX_BUFFERS),
+        }
     }
 
     /// Writes rows that were on disk.
