@@ -560,11 +560,11 @@ pub fn list_consistently<T>(
     list: impl Fn() -> Result<Vec<T>>,
     file: impl Fn(&T) -> &ObjectFile,
 ) -> Result<Vec<T>> {
-    if root.is_pattern() || !root.is_writable() {
+    let base = table_folder(root.base());
+    if !root.is_writable() || base.is_empty() || base == "." {
         return list();
     }
-    let folder = Folder::at(root)?;
-    let base = root.base().trim_end_matches('/');
+    let folder = Folder::parse(base)?;
     let relative = |file: &ObjectFile| -> String {
         let path = file.location.strip_prefix(base).unwrap_or(&file.location);
         path.trim_start_matches('/').to_string()
@@ -580,6 +580,17 @@ pub fn list_consistently<T>(
         }
     }
     Err(Error::conflict(format!("{} is written to all the time", root.text)).with_hint("run the statement again"))
+}
+
+/// The folder that has the log of what is below a location: above the folders of partitions.
+fn table_folder(base: &str) -> &str {
+    let mut folder = base.trim_end_matches('/');
+    while let Some((parent, name)) = folder.rsplit_once('/')
+        && name.contains('=')
+    {
+        folder = parent;
+    }
+    folder
 }
 
 /// The files of a table's folder, as [`list_consistently`] has them, in paths below it; none when there is no such folder.

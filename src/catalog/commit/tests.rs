@@ -274,6 +274,7 @@ fn a_write_that_was_given_up_cannot_commit() {
     let staging = begin(target);
     write(&staging, "a", "1");
     write(&staging, "b", "2");
+    staging.files().seal().unwrap();
     super::super::transactions::gc(&at(target), std::time::Duration::ZERO).unwrap();
     let error = staging.commit(Changes::default()).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Conflict);
@@ -296,4 +297,36 @@ fn of_two_new_folders_one_is_made() {
     );
     assert_eq!(seen(target), ["x"]);
     assert!(left(target).is_empty());
+}
+
+#[test]
+fn partitions_and_patterns_are_seen_as_their_table_is() {
+    everywhere(|target| {
+        die_after(target, "half");
+        // A bucket's writer may still be at it.
+        if !target.starts_with("memory") {
+            return;
+        }
+        let staging = begin(target);
+        write(&staging, "p=1/x", "1");
+        write(&staging, "p=1/y", "2");
+        let manifest = Manifest {
+            id: staging.id.clone(),
+            base: staging.base,
+            files: staging.files.seal().unwrap(),
+            touched: vec!["p=1".into()],
+            ..Default::default()
+        };
+        write_manifest(&staging.root, &staging.home, &manifest).unwrap();
+        commit_point(&staging.root, &manifest).unwrap();
+        publish(&staging.root, &staging.home, &manifest.files[..1]).unwrap();
+        for place in [format!("{target}/p=1"), format!("{target}/p=*/*")] {
+            let location = Location::parse(&place).unwrap();
+            let files = list_consistently(&location, || list(&location), |file| file).unwrap();
+            assert!(files.is_empty(), "{place}: {files:?}");
+        }
+        finish(&staging.root, &staging.id).unwrap();
+        assert_eq!(seen(&format!("{target}/p=1")), ["x", "y"]);
+        die(staging);
+    });
 }
