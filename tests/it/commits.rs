@@ -190,7 +190,7 @@ struct Story {
 fn story(inner: &Inner, write: &Write) -> Story {
     let lake = Lake::new(inner);
     let before = lake.rows(write.target);
-    lake.store.begin(None);
+    lake.store.begin(&[]);
     lake.run(&write.statement)
         .unwrap_or_else(|e| panic!("{}: {e}", write.statement));
     let calls = lake.store.calls();
@@ -199,17 +199,17 @@ fn story(inner: &Inner, write: &Write) -> Story {
     Story { calls, before, after }
 }
 
-fn check(inner: &Inner, write: &Write, story: &Story, call: usize, fault: Fault) {
+fn check(inner: &Inner, write: &Write, story: &Story, faults: &[(usize, Fault)]) {
     let lake = Lake::new(inner);
-    lake.store.begin(Some((call, fault)));
+    lake.store.begin(faults);
     let result = lake.run(&write.statement);
     let what = format!(
-        "{} / {fault:?} at call {call} of {}, {:?}: {result:?}",
+        "{} / {faults:?} of {}, {:?}: {result:?}",
         write.statement,
         story.calls,
         lake.store.last()
     );
-    lake.store.begin(None);
+    lake.store.begin(&[]);
     let seen = lake.rows(write.target);
     assert!(
         seen == story.before || seen == story.after,
@@ -222,7 +222,7 @@ fn check(inner: &Inner, write: &Write, story: &Story, call: usize, fault: Fault)
         let told = format!("{} {}", e.message(), e.hint().unwrap_or_default());
         let maybe = told.contains("committed") || write.statement.starts_with("DROP") || write.makes.is_some();
         assert!(
-            maybe || seen == story.before || fault.is_the_end(),
+            maybe || seen == story.before || faults.iter().any(|(_, fault)| fault.is_the_end()),
             "it failed and is done: {what}"
         );
     }
@@ -267,7 +267,7 @@ fn every_call_goes_wrong(inner: impl Fn() -> Inner, stride: usize) {
         let story = story(&inner(), write);
         for call in (number % stride..story.calls).step_by(stride) {
             for fault in Fault::ALL {
-                check(&inner(), write, &story, call, fault);
+                check(&inner(), write, &story, &[(call, fault)]);
             }
         }
     }
@@ -307,7 +307,7 @@ fn readers_see_before_or_after_at_every_call() {
         let lake = Lake::new(&(memory.clone(), memory, "16KB"));
         let seen = Arc::new(Mutex::new(vec![]));
         let (clean, target, into) = (lake.clean.clone(), write.target, seen.clone());
-        lake.store.begin(None);
+        lake.store.begin(&[]);
         lake.store
             .watch(move || into.lock().unwrap().push(read(&clean, target)));
         lake.run(&write.statement).unwrap();
@@ -319,4 +319,88 @@ fn readers_see_before_or_after_at_every_call() {
         let known = |rows: &Vec<String>| *rows == story.before || *rows == story.after;
         assert!(seen.iter().all(known), "{}", write.statement);
     }
+}
+
+/// Two calls go wrong, whichever.
+#[test]
+fn all_or_nothing_when_two_calls_go_wrong() {
+    let memory = || -> Inner {
+        let memory = Arc::new(InMemory::new());
+        (memory.clone(), memory, "16KB")
+    };
+    let mut random = fastrand::Rng::with_seed(20261122);
+    for write in writes() {
+        let story = story(&memory(), &write);
+        for _ in 0..20 {
+            let fault = |random: &mut fastrand::Rng| (random.usize(..story.calls), Fault::ALL[random.usize(..4)]);
+            let faults = [fault(&mut random), fault(&mut random)];
+            check(&memory(), &write, &story, &faults);
+        }
+    }
+}
+
+/// A whole write by somebody else, before each call of a write.
+#[test]
+fn another_writer_at_every_call_comes_before_or_after_or_is_a_conflict() {
+    let insert = "INSERT INTO t SELECT x, x % 4 FROM UNNEST(sequence(11, 18)) AS a(x)";
+    let overwrite = "INSERT OVERWRITE t SELECT x, x % 2 FROM UNNEST(sequence(21, 28)) AS a(x)";
+    let partition = "INSERT OVERWRITE TABLE t PARTITION (p = 2) SELECT 70";
+    let single = "INSERT INTO t SELECT 99, 2";
+    let lake = || {
+        let memory = Arc::new(InMemory::new());
+        Lake::new(&(memory.clone(), memory, "16KB"))
+    };
+    let after = |statements: &[&str]| {
+        let lake = lake();
+        statements.iter().for_each(|statement| lake.run(statement).unwrap());
+        lake.rows("default/t")
+    };
+    let mut conflicts = 0;
+    for (mine, other) in [
+        (insert, insert),
+        (insert, overwrite),
+        (overwrite, insert),
+        (overwrite, overwrite),
+        (overwrite, partition),
+        (partition, overwrite),
+        (partition, insert),
+        (overwrite, single),
+        (single, overwrite),
+    ] {
+        let (first, last, alone) = (after(&[mine, other]), after(&[other, mine]), after(&[other]));
+        for call in 0.. {
+            let lake = Arc::new(lake());
+            let (its, calls) = (lake.clone(), AtomicUsize::new(0));
+            lake.store.begin(&[]);
+            lake.store.watch(move || {
+                // The other's own calls are counted on, and nobody comes between them.
+                if calls.fetch_add(1, Ordering::SeqCst) == call {
+                    its.run(other).unwrap();
+                }
+            });
+            let result = lake.run(mine);
+            let reached = lake.store.calls() > call;
+            lake.store.begin(&[]);
+            let rows = lake.rows("default/t");
+            match result {
+                Ok(()) if !reached => break,
+                Ok(()) => assert!(rows == first || rows == last, "{mine} / {other} at {call}: {rows:?}"),
+                Err(e) => {
+                    assert_eq!(
+                        e.kind(),
+                        lakebed::ErrorKind::Conflict,
+                        "{mine} / {other} at {call}: {e}"
+                    );
+                    assert_eq!(rows, alone, "{mine} / {other} at {call}");
+                    conflicts += 1;
+                }
+            }
+            assert_eq!(
+                lake.left(&writes()[0]),
+                Vec::<String>::new(),
+                "{mine} / {other} at {call}"
+            );
+        }
+    }
+    assert!(conflicts > 0);
 }

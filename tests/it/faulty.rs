@@ -34,7 +34,7 @@ impl Fault {
 #[derive(Default)]
 struct State {
     calls: usize,
-    fault: Option<(usize, Fault)>,
+    faults: Vec<(usize, Fault)>,
     last: Option<String>,
     uploads: HashSet<String>,
     unknown_upload: bool,
@@ -68,11 +68,11 @@ impl FaultyStore {
         })
     }
 
-    /// Counts calls from 0 again, of which one may go wrong.
-    pub fn begin(&self, fault: Option<(usize, Fault)>) {
+    /// Counts calls from 0 again, of which some may go wrong.
+    pub fn begin(&self, faults: &[(usize, Fault)]) {
         let mut state = self.calls.0.lock().unwrap();
         state.calls = 0;
-        state.fault = fault;
+        state.faults = faults.to_vec();
         state.watcher = None;
     }
 
@@ -120,22 +120,20 @@ impl Calls {
         let mut state = self.0.lock().unwrap();
         let call = state.calls;
         state.calls += 1;
-        let Some((at, fault)) = state.fault else {
-            return Fate::Done;
-        };
         let what = what();
-        if call == at {
+        if state.faults.iter().any(|(at, _)| *at == call) {
             state.unknown_upload |= what.starts_with("create_multipart") || what.contains("/upload-");
             state.last = Some(what);
         }
-        match fault {
-            Fault::Error if call == at => Fate::Refused,
-            Fault::LostReply if call == at => Fate::DoneInSilence,
-            Fault::DeadBefore if call >= at => Fate::Refused,
-            Fault::DeadAfter if call == at => Fate::DoneInSilence,
-            Fault::DeadAfter if call > at => Fate::Refused,
-            _ => Fate::Done,
-        }
+        let fate = |&(at, fault): &(usize, Fault)| match fault {
+            Fault::Error if call == at => Some(Fate::Refused),
+            Fault::LostReply if call == at => Some(Fate::DoneInSilence),
+            Fault::DeadBefore if call >= at => Some(Fate::Refused),
+            Fault::DeadAfter if call == at => Some(Fate::DoneInSilence),
+            Fault::DeadAfter if call > at => Some(Fate::Refused),
+            _ => None,
+        };
+        state.faults.iter().find_map(fate).unwrap_or(Fate::Done)
     }
 }
 
