@@ -7,6 +7,7 @@ mod information_schema;
 mod journal;
 mod lock;
 mod log;
+mod looks;
 mod partition_filter;
 mod partitioned;
 mod partitions;

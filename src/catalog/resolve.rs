@@ -6,6 +6,7 @@
 use super::commit;
 use super::definition::{PartitionDefinition, TableDefinition};
 use super::drift::{check_declared, unify};
+use super::looks::inspect_all;
 use super::partition_filter::PartitionFilter;
 use super::partitioned::{PartitionFile, PartitionedTable};
 use super::partitions::{partition_keys, partition_value};
@@ -13,12 +14,10 @@ use super::statistics::table_statistics;
 use super::table::{DataFile, FileTable, PartitionCounts, Table, TableColumn, TableName, TableSource, TableStatistics};
 use crate::error::{Error, Result};
 use crate::format::{FileFormat, FileInfo, FormatEntry, Options, TypeGuess, find_format, format_of_file};
-use crate::storage::{Location, ObjectFile, fetch, file_at_location, is_remote, list};
+use crate::storage::{Location, ObjectFile, file_at_location, list};
 use crate::types::{DataType, ScalarValue};
-use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 
 /// Files that a query names directly.
 #[derive(Debug, Clone)]
@@ -263,66 +262,6 @@ fn common_format(first: &ObjectFile, files: &[ObjectFile]) -> Result<&'static Fo
         }
     }
     Ok(format)
-}
-
-/// Identity of a file and of how it was looked at.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct LookKey {
-    file: ObjectFile,
-    format: &'static str,
-    options: String,
-    sample: bool,
-}
-
-/// What looks into files found, kept for the process. Emptied when it holds this many.
-const LOOKS: usize = 100_000;
-/// Remote files that are looked at at the same time.
-const LOOKS_IN_FLIGHT: usize = 64;
-/// Bytes of a remote text in which its columns are found, most of the time.
-const BEGINNING: u64 = 1 << 20;
-static LOOKS_SO_FAR: LazyLock<Mutex<HashMap<LookKey, Arc<FileInfo>>>> = LazyLock::new(Default::default);
-
-/// What `FileFormat::inspect` says about each file, in order; files not seen before are looked at by several threads.
-fn inspect_all(
-    entry: &FormatEntry,
-    format: &Arc<dyn FileFormat>,
-    options: &Options,
-    files: &[ObjectFile],
-    sample: bool,
-    threads: usize,
-) -> Result<Vec<Arc<FileInfo>>> {
-    let options = format!("{options:?}");
-    let key = |file: &ObjectFile| LookKey {
-        file: file.clone(),
-        format: entry.name(),
-        options: options.clone(),
-        sample,
-    };
-    let mut infos: Vec<Option<Arc<FileInfo>>> = {
-        let known = LOOKS_SO_FAR.lock();
-        files.iter().map(|f| known.get(&key(f)).cloned()).collect()
-    };
-    let missing: Vec<(usize, &ObjectFile)> = files.iter().enumerate().filter(|(i, _)| infos[*i].is_none()).collect();
-    // What a look into a remote file takes is waiting.
-    let threads = match missing.iter().any(|(_, file)| is_remote(file)) {
-        true => threads.max(LOOKS_IN_FLIGHT),
-        false => threads,
-    };
-    let found = in_parallel(&missing, threads, |(_, file)| {
-        // Text is looked at several times, from its beginning.
-        let beginning = (sample && entry.name() != "PARQUET").then_some(0..file.size.min(BEGINNING));
-        let _beginning = fetch(file, beginning.as_slice())?;
-        format.inspect(file, sample).map(Arc::new)
-    })?;
-    let mut known = LOOKS_SO_FAR.lock();
-    if known.len() + found.len() > LOOKS {
-        known.clear();
-    }
-    for ((i, file), info) in missing.into_iter().zip(found) {
-        known.insert(key(file), info.clone());
-        infos[i] = Some(info);
-    }
-    Ok(infos.into_iter().flatten().collect())
 }
 
 /// The task's result for each item, in order; the first error in order when there are some.

@@ -87,6 +87,8 @@ pub struct FileInfo {
     pub rows: Option<u64>,
     /// The format's own findings (a decoded footer), for `partitions` and `open`.
     pub details: Option<Arc<dyn Any + Send + Sync>>,
+    /// About how many bytes of memory all this takes.
+    pub memory: usize,
     /// Per column of `columns`: min, max, nulls, distinct; empty when unknown.
     pub statistics: Vec<FileColumnStatistics>,
 }

@@ -90,6 +90,7 @@ impl FileFormat for CsvFormat {
             columns,
             rows: None,
             details: Some(Arc::new(details)),
+            memory: 0,
             statistics: vec![],
         })
     }

@@ -83,7 +83,10 @@ pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
         schema,
         columns,
     };
+    // The bounds once more as arrays, and once more as the file's own.
+    let memory = footer.metadata.memory_size() * 2;
     Ok(FileInfo {
+        memory,
         columns: footer
             .columns
             .iter()
