@@ -12,6 +12,9 @@ use crate::storage::Fetch;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// The requests that bring the bytes of a partition.
+pub type Fetches = Vec<Arc<Fetch>>;
+
 /// Bytes ahead at first: a query that soon has enough should not have asked for much.
 const AT_FIRST: u64 = 32 << 20;
 /// Bytes ahead at most: what 10 Gbit/s bring in 0.2 s, the time that a request of 16 MiB takes on one connection.
@@ -33,7 +36,7 @@ pub struct ReadAhead {
 
 struct Ahead {
     partition: Partition,
-    fetch: Option<Arc<Fetch>>,
+    fetches: Fetches,
     bytes: u64,
     _memory: Option<Reservation>,
 }
@@ -49,14 +52,11 @@ impl ReadAhead {
     }
 
     /// The next partition, and the requests for its bytes to be kept while it is read. `start` sends these requests.
-    pub fn next(
-        &mut self,
-        start: impl Fn(&Partition) -> Result<Option<Arc<Fetch>>>,
-    ) -> Result<Option<(Partition, Option<Arc<Fetch>>)>> {
+    pub fn next(&mut self, start: impl Fn(&Partition) -> Result<Fetches>) -> Result<Option<(Partition, Fetches)>> {
         let next = match self.ahead.pop_front() {
             Some(next) => {
                 self.bytes_ahead -= next.bytes;
-                Some((next.partition, next.fetch))
+                Some((next.partition, next.fetches))
             }
             None => match self.waiting.pop_front() {
                 Some(partition) => Some((partition.clone(), start(&partition)?)),
@@ -70,7 +70,7 @@ impl ReadAhead {
         Ok(next)
     }
 
-    fn go_ahead(&mut self, start: impl Fn(&Partition) -> Result<Option<Arc<Fetch>>>) -> Result<()> {
+    fn go_ahead(&mut self, start: impl Fn(&Partition) -> Result<Fetches>) -> Result<()> {
         let Some(operator) = self.operator.clone() else {
             return Ok(());
         };
@@ -87,11 +87,11 @@ impl ReadAhead {
             if !granted && !self.ahead.is_empty() {
                 break;
             }
-            let fetch = start(partition)?;
+            let fetches = start(partition)?;
             self.bytes_ahead += bytes;
             self.ahead.extend(self.waiting.pop_front().map(|partition| Ahead {
                 partition,
-                fetch,
+                fetches,
                 bytes,
                 _memory: granted.then_some(memory),
             }));
@@ -133,7 +133,7 @@ mod tests {
         let asked = Cell::new(0);
         let start = |_: &Partition| {
             asked.set(asked.get() + 1);
-            Ok(None)
+            Ok(vec![])
         };
         let mut after = vec![];
         while let Some((partition, _)) = ahead.next(start).unwrap() {

@@ -1,12 +1,12 @@
 //! Sources that read: files of a table, and batches that are in memory.
 
 use super::pipeline::{PartitionReader, Source};
-use super::read_ahead::ReadAhead;
+use super::read_ahead::{Fetches, ReadAhead};
 use crate::catalog::{FileTable, Table, TableSource};
 use crate::error::{Error, Result};
 use crate::format::{BatchReader, Partition, ScanRequest};
-use crate::runtime::{Metrics, QueryContext};
-use crate::storage::{Fetch, fetch, is_remote};
+use crate::runtime::{MemoryArbiter, Metrics, QueryContext};
+use crate::storage::{fetch, is_remote, keep};
 use crate::vector::Batch;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -30,6 +30,8 @@ struct ScanState {
     next: usize,
     /// Partitions before any was left out.
     total: u64,
+    /// For what is kept of remote files.
+    memory: Option<Arc<MemoryArbiter>>,
     metrics: Arc<Metrics>,
     max_bytes: Option<u64>,
 }
@@ -64,9 +66,9 @@ impl FileScan {
     }
 
     /// Asks for the bytes of a partition of a remote file.
-    fn ask(&self, partition: &Partition) -> Result<Option<Arc<Fetch>>> {
+    fn ask(&self, partition: &Partition) -> Result<Fetches> {
         if !is_remote(&partition.file) {
-            return Ok(None);
+            return Ok(vec![]);
         }
         let format = &self.files()?.format;
         fetch(
@@ -157,6 +159,7 @@ impl Source for FileScan {
             partitions: ReadAhead::new(partitions, operator),
             next: 0,
             total,
+            memory: Some(context.memory.clone()),
             metrics: metrics.clone(),
             max_bytes,
         };
@@ -175,9 +178,9 @@ impl Source for FileScan {
         {
             return Ok(None);
         }
-        let (partition, fetch, ordinal, metrics) = {
+        let (partition, fetches, ordinal, metrics, memory) = {
             let mut state = self.state.lock();
-            let Some((partition, fetch)) = state.partitions.next(|p| self.ask(p))? else {
+            let Some((partition, fetches)) = state.partitions.next(|p| self.ask(p))? else {
                 return Ok(None);
             };
             state.next += 1;
@@ -186,14 +189,21 @@ impl Source for FileScan {
                 state.max_bytes,
                 "needs to read",
             )?;
-            (partition, fetch, state.next - 1, state.metrics.clone())
+            (
+                partition,
+                fetches,
+                state.next - 1,
+                state.metrics.clone(),
+                state.memory.clone(),
+            )
         };
         metrics.bytes_read.add(partition.bytes);
         metrics.partitions_read.add(1);
         let reader = self.files()?.format.open(&partition, &self.request)?;
         Ok(Some(Box::new(FileReader {
             reader,
-            _fetch: fetch,
+            fetches,
+            memory,
             ordinal,
             limit: self.limit,
             given: self.given.clone(),
@@ -217,7 +227,8 @@ fn keep_enough(partitions: &mut VecDeque<Partition>, limit: u64) {
 struct FileReader {
     reader: Box<dyn BatchReader>,
     /// The requests that bring what the reader reads.
-    _fetch: Option<Arc<Fetch>>,
+    fetches: Fetches,
+    memory: Option<Arc<MemoryArbiter>>,
     ordinal: usize,
     limit: Option<u64>,
     given: Arc<AtomicU64>,
@@ -228,6 +239,9 @@ struct FileReader {
 
 impl Drop for FileReader {
     fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            keep(std::mem::take(&mut self.fetches), memory);
+        }
         self.hits.read.fetch_add(1, Ordering::Relaxed);
         self.hits.hit.fetch_add((self.rows > 0) as u64, Ordering::Relaxed);
     }

@@ -33,9 +33,10 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
-/// Bytes between two ranges that are read along rather than asking twice: a request takes 10 to 30 ms until its first byte, in
-/// which the connection that is open anyway brings about as many.
-const GAP: u64 = 1 << 20;
+/// Bytes between two ranges that are read along rather than asking twice. The requests for a row group go out together, so a
+/// second one costs no round trip, only the work on it at both ends, which is about that of as many bytes. (TPC-H from a
+/// server on the same machine: 15 % faster than with 1 MiB, and as fast as with 64 KiB, which takes more requests.)
+const GAP: u64 = 256 << 10;
 /// Most bytes of one request. Shorter ones waste round trips, longer ones keep parallel connections from helping.
 const REQUEST: u64 = 16 << 20;
 
@@ -75,15 +76,31 @@ struct Slot {
     arrived: Condvar,
 }
 
-/// Asks for `ranges` of a remote file, except for those that are under way already. `None` when there is nothing to ask for,
-/// and for a local file, which is read when it is needed.
+/// Asks for `ranges` of a remote file: the requests that bring them, some of which may be under way already. Nothing for a
+/// local file, which is read when it is needed.
 ///
 /// # Errors
 /// When the file's location has no store. Errors of reading come from [`Fetch::bytes`].
-pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Option<Arc<Fetch>>> {
-    if is_local(&file.location) || ranges.iter().all(Range::is_empty) {
-        return Ok(None);
+pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Arc<Fetch>>> {
+    if is_local(&file.location) {
+        return Ok(vec![]);
     }
+    let (mut fetches, mut missing) = (vec![], vec![]);
+    for range in ranges.iter().filter(|r| !r.is_empty()) {
+        match under_way(file, range) {
+            Some(fetch) if fetches.iter().any(|f| Arc::ptr_eq(f, &fetch)) => {}
+            Some(fetch) => fetches.push(fetch),
+            None => missing.push(range.clone()),
+        }
+    }
+    if !missing.is_empty() {
+        fetches.push(send(file, &missing)?);
+    }
+    Ok(fetches)
+}
+
+/// Sends the requests for `ranges`.
+fn send(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Arc<Fetch>> {
     let location = Location::exact(&file.location)?;
     let counters = Current::get().unwrap_or_default().remote;
     let start = |range: Range<u64>| -> Result<Request> {
@@ -107,12 +124,7 @@ pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Option<Arc<Fetc
         let task = runtime()?.spawn(counted_for(counters.clone(), work)).abort_handle();
         Ok(Request { range, slot, task })
     };
-    let missing = ranges.iter().filter(|r| under_way(file, r).is_none()).cloned();
-    let missing: Vec<Range<u64>> = missing.collect();
-    if missing.is_empty() {
-        return Ok(None);
-    }
-    let requests = requests(&missing).into_iter().map(start).collect::<Result<_>>()?;
+    let requests = requests(ranges).into_iter().map(start).collect::<Result<_>>()?;
     let fetch = Arc::new(Fetch {
         file: file.clone(),
         requests,
@@ -122,7 +134,7 @@ pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Option<Arc<Fetc
         .entry(file.location.clone())
         .or_default()
         .push(Arc::downgrade(&fetch));
-    Ok(Some(fetch))
+    Ok(fetch)
 }
 
 /// The requests under way that bring `range` of the file.
@@ -163,7 +175,13 @@ impl Fetch {
         self.requests.iter().map(|r| r.range.end - r.range.start).sum()
     }
 
-    fn covers(&self, range: &Range<u64>) -> bool {
+    /// Whether all bytes have come.
+    pub(super) fn has_arrived(&self) -> bool {
+        let arrived = |r: &Request| matches!(*r.slot.outcome.lock(), Some(Ok(_)));
+        self.requests.iter().all(arrived)
+    }
+
+    pub(super) fn covers(&self, range: &Range<u64>) -> bool {
         let mut at = range.start;
         for request in self.requests.iter().skip_while(|r| r.range.end <= range.start) {
             if at >= range.end || request.range.start > at {

@@ -1,7 +1,7 @@
 //! Bytes of files. Local files are read by position from descriptors that stay open; other stores through their client.
 
 use super::ObjectFile;
-use super::fetch::{Fetch, fetch, under_way};
+use super::fetch::fetch;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -125,16 +125,13 @@ fn read_remote(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
     if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > file.size) {
         return Err(outside(file, range));
     }
-    let found: Vec<Option<Arc<Fetch>>> = ranges.iter().map(|r| under_way(file, r)).collect();
-    let missing = ranges.iter().zip(&found).filter(|(_, f)| f.is_none());
-    let missing: Vec<Range<u64>> = missing.map(|(r, _)| r.clone()).collect();
-    let fetched = fetch(file, &missing)?;
-    let bytes = |(range, found): (&Range<u64>, Option<Arc<Fetch>>)| match found.or_else(|| fetched.clone()) {
+    let fetches = fetch(file, ranges)?;
+    let bytes = |range: &Range<u64>| match fetches.iter().find(|f| f.covers(range)) {
         Some(fetch) => fetch.bytes(range.clone()),
         // Only ranges without bytes are asked of nobody.
         None => Ok(Bytes::new()),
     };
-    ranges.iter().zip(found).map(bytes).collect()
+    ranges.iter().map(bytes).collect()
 }
 
 fn outside(file: &ObjectFile, range: &Range<u64>) -> Error {

@@ -6,7 +6,7 @@
 
 use super::fetch::{Fetch, fetch, under_way};
 use super::{ObjectFile, is_remote, read_range};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use bytes::Bytes;
 use std::io::Read;
 use std::ops::Range;
@@ -58,13 +58,10 @@ impl FileStream {
             return Ok(bytes.slice(..length as usize));
         }
         let end = self.step_from(start);
-        let fetch = fetch(&self.file, &[start..end])?;
+        let fetch = fetch(&self.file, &[start..end])?.pop();
         self.ask_ahead(end)?;
-        match fetch {
-            Some(fetch) => fetch.bytes(start..end),
-            // Somebody else has just asked for it.
-            None => read_range(&self.file, start..end),
-        }
+        let fetch = fetch.ok_or_else(|| Error::internal("some bytes are asked for"))?;
+        fetch.bytes(start..end)
     }
 
     /// Where a request from `start` on ends; the one after it is larger.
@@ -77,7 +74,7 @@ impl FileStream {
     fn ask_ahead(&mut self, from: u64) -> Result<()> {
         if from < self.at.end && self.step >= READS_ON {
             let end = self.step_from(from);
-            self.ahead = fetch(&self.file, &[from..end])?.map(|fetch| (fetch, end));
+            self.ahead = fetch(&self.file, &[from..end])?.pop().map(|fetch| (fetch, end));
         }
         Ok(())
     }

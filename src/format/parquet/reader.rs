@@ -133,7 +133,7 @@ impl RowGroupReader {
                 &self.partition.file,
                 &chunk_ranges(&self.partition, &self.request, &new)?,
             )?,
-            false => None,
+            false => vec![],
         };
         for &column in &new {
             let filtering =
