@@ -33,6 +33,17 @@ pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Byt
 pub fn fresh_bucket(server: &str) -> String {
     static S3: LazyLock<s3::S3Server> = LazyLock::new(|| s3::S3Server::start(&[]));
     static GCS: LazyLock<gcs::GcsServer> = LazyLock::new(|| gcs::GcsServer::start(&[]));
+    // Of its answers to reads, some never come, some come in part, and sometimes it is busy.
+    static FLAKY: LazyLock<gcs::GcsServer> = LazyLock::new(|| {
+        let server = gcs::GcsServer::start(&[]);
+        let busy = Trouble::Status(503, "SlowDown");
+        server.inject_every(
+            9,
+            "GET",
+            &[busy, Trouble::CutBefore, Trouble::CutAfter, Trouble::Truncate(20)],
+        );
+        server
+    });
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let bucket = format!("bucket{}", NEXT.fetch_add(1, Ordering::Relaxed));
     match server {
@@ -43,9 +54,10 @@ pub fn fresh_bucket(server: &str) -> String {
             lakebed::storage::register_store(&url, client.clone(), Some(client)).unwrap();
             url
         }
-        "gcs" => {
-            GCS.create_bucket(&bucket);
-            let client = Arc::new(GCS.client(&bucket));
+        "gcs" | "flaky" => {
+            let server = if server == "gcs" { &GCS } else { &FLAKY };
+            server.create_bucket(&bucket);
+            let client = Arc::new(server.client(&bucket));
             let url = format!("gs://{bucket}");
             lakebed::storage::register_store(&url, client.clone(), Some(client)).unwrap();
             url
@@ -105,6 +117,15 @@ struct Injected {
 struct State {
     log: Mutex<Vec<Entry>>,
     injected: Mutex<Vec<Injected>>,
+    recurring: Mutex<Option<Recurring>>,
+}
+
+/// Trouble that comes again and again.
+struct Recurring {
+    every: usize,
+    method: String,
+    troubles: Vec<Trouble>,
+    requests: usize,
 }
 
 /// A server that runs until it is dropped.
@@ -189,6 +210,16 @@ impl Server {
         });
     }
 
+    /// Of the requests with this method, each `every`-th goes wrong, in one way after the other.
+    pub fn inject_every(&self, every: usize, method: &str, troubles: &[Trouble]) {
+        *self.state.recurring.lock() = Some(Recurring {
+            every,
+            method: method.to_string(),
+            troubles: troubles.to_vec(),
+            requests: 0,
+        });
+    }
+
     /// Whether all injected trouble has happened.
     pub fn is_trouble_over(&self) -> bool {
         self.state.injected.lock().iter().all(|i| i.times == 0)
@@ -266,6 +297,15 @@ async fn answer(request: Request<Incoming>, handler: Handler, state: Arc<State>)
 
 impl State {
     fn trouble_for(&self, entry: &Entry) -> Option<Trouble> {
+        if let Some(recurring) = &mut *self.recurring.lock()
+            && recurring.method == entry.method
+        {
+            recurring.requests += 1;
+            if recurring.requests % recurring.every == 0 {
+                let turn = recurring.requests / recurring.every % recurring.troubles.len();
+                return Some(recurring.troubles[turn].clone());
+            }
+        }
         let name = format!("{}?{}", entry.path, entry.query);
         let mut injected = self.injected.lock();
         let found = injected
