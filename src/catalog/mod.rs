@@ -23,7 +23,7 @@ pub use definition::{
     Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition,
     ViewDefinition, hive_type_name,
 };
-pub use information_schema::{information_table, information_tables};
+pub use information_schema::{Information, information_rows, information_table, information_tables};
 pub use journal::{Journal, recover_older};
 pub use partition_filter::PartitionFilter;
 pub use partitioned::{FoundPartitions, PartitionedTable, TablePartition, default_location, partition_path};

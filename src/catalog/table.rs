@@ -1,5 +1,6 @@
 //! A table as a query sees it: resolved, listed, its footers read. Planning does no IO after this.
 
+use super::information_schema::Information;
 use super::partitioned::PartitionedTable;
 use super::partitions::{partition_folder, partition_text};
 use crate::format::{FileFormat, FileInfo};
@@ -49,6 +50,8 @@ pub enum TableSource {
     /// Files in partitions that are listed when the query's conditions on the partition keys are known; no plan runs
     /// before that.
     Partitions(PartitionedTable),
+    /// A table of `information_schema`, whose rows are found when the query's conditions on names are known.
+    Information(Information),
     /// Rows in memory: `information_schema`, DataFrames over arrow data. Columns have the table's types.
     Memory(Vec<RecordBatch>),
 }
@@ -132,7 +135,7 @@ impl Table {
     /// The hidden columns; their positions follow those of the others.
     pub fn hidden_columns(&self) -> &'static [TableColumn] {
         match self.source {
-            TableSource::Memory(_) => &[],
+            TableSource::Memory(_) | TableSource::Information(_) => &[],
             _ => HIDDEN_COLUMNS.as_slice(),
         }
     }

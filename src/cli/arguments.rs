@@ -88,6 +88,11 @@ pub enum Verb {
         /// A location, such as s3://bucket/path
         location: String,
     },
+    /// Write the catalog as SQL
+    Catalog {
+        #[command(subcommand)]
+        action: CatalogAction,
+    },
     /// Write the completion of flags for a shell
     Completions { shell: Shell },
 }
@@ -112,6 +117,16 @@ pub enum TxnAction {
         /// Writers that have written nothing for so long are taken for dead; those of this machine are known to live or not
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
         older_than: Duration,
+    },
+}
+
+/// What is to be done with the catalog.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CatalogAction {
+    /// Write the statements that make it again, in an empty warehouse: lakebed -f FILE
+    Export {
+        /// These databases; all without them
+        databases: Vec<String>,
     },
 }
 

@@ -12,7 +12,7 @@ mod watch;
 
 use crate::error::{Error, Result};
 use crate::session::{Session, on_big_stack};
-use arguments::{Arguments, Source, Verb};
+use arguments::{Arguments, CatalogAction, Source, Verb};
 use etcetera::BaseStrategy;
 use report::{Exit, report};
 use shell::{Outcome, Shell};
@@ -53,6 +53,12 @@ fn run_with(arguments: &Arguments) -> Result<Outcome, Exit> {
             report(&error, None);
             Exit::of(&error)
         });
+    }
+    if let Some(Verb::Catalog {
+        action: CatalogAction::Export { databases },
+    }) = &arguments.verb
+    {
+        return shell.export_catalog(databases);
     }
     if let Some(file) = init_file(arguments) {
         let name = file.display().to_string();

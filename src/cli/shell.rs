@@ -131,6 +131,22 @@ impl Shell {
         }
     }
 
+    /// Writes the statements that make the catalog again.
+    pub fn export_catalog(&mut self, databases: &[String]) -> Result<Outcome, Exit> {
+        let result = self.session.export_catalog(databases).and_then(|text| {
+            let written = self.output.write_all(text.as_bytes());
+            written.and_then(|()| self.output.flush()).map_err(output_error)
+        });
+        match result {
+            Err(_) if self.output.closed => Ok(Outcome::Closed),
+            Err(error) => {
+                report(&error, None);
+                Err(Exit::of(&error))
+            }
+            Ok(()) => Ok(Outcome::Done),
+        }
+    }
+
     /// From now on statements tell how they would run, as plain text.
     pub fn explain(&mut self) {
         self.explains = true;

@@ -78,7 +78,12 @@ impl Variables {
                 rest.find("*/").map_or(rest.len(), |end| end + 2)
             } else if matches!(c, '\'' | '"' | '`') {
                 let end = rest[1..].find(c).map_or(rest.len(), |end| end + 2);
-                out.push_str(&self.expand_text(&rest[..end])?);
+                // In the template of a table's folders `${key}` is a partition key, unless there is such a variable.
+                let text = match is_template(&out) {
+                    true => self.expand_known(&rest[..end], true)?,
+                    false => self.expand_text(&rest[..end])?,
+                };
+                out.push_str(&text);
                 rest = &rest[end..];
                 previous = c;
                 continue;
@@ -88,7 +93,7 @@ impl Variables {
                 rest = &rest[end..];
                 previous = '}';
                 continue;
-            } else if c == ':' && previous != ':' && !previous.is_alphanumeric() {
+            } else if c == ':' && !matches!(previous, ':' | '`' | '"') && !previous.is_alphanumeric() {
                 let name: String = rest[1..]
                     .chars()
                     .take_while(|c| c.is_alphanumeric() || *c == '_')
@@ -112,6 +117,11 @@ impl Variables {
 
     /// Replaces `${name}` and `${hivevar:name}` only.
     fn expand_text(&self, text: &str) -> Result<String> {
+        self.expand_known(text, false)
+    }
+
+    /// With `lenient`, what names no variable stays as it is.
+    fn expand_known(&self, text: &str, lenient: bool) -> Result<String> {
         let mut out = String::new();
         let mut rest = text;
         while let Some(start) = rest.find("${") {
@@ -119,12 +129,24 @@ impl Variables {
             let name = rest[start + 2..start + length].trim();
             let name = name.strip_prefix("hivevar:").unwrap_or(name);
             out.push_str(&rest[..start]);
-            out.push_str(self.get(name)?);
+            match self.get(name) {
+                Err(_) if lenient => out.push_str(&rest[start..start + length + 1]),
+                value => out.push_str(value?),
+            }
             rest = &rest[start + length + 1..];
         }
         out.push_str(rest);
         Ok(out)
     }
+}
+
+/// Whether the text that comes next is the value of the property `storage.location.template`.
+fn is_template(before: &str) -> bool {
+    let name = before
+        .trim_end()
+        .strip_suffix('=')
+        .map(|t| t.trim_end().trim_end_matches(['\'', '"']));
+    name.is_some_and(|name| name.to_lowercase().ends_with("location.template") || name.ends_with("location_template"))
 }
 
 fn is_name(text: &str) -> bool {
@@ -164,6 +186,16 @@ mod tests {
                 .unwrap()
                 .contains("month")
         );
+    }
+
+    #[test]
+    fn keys_in_a_template_of_folders_are_no_variables() {
+        let mut variables = Variables::new();
+        variables.set("bucket=b").unwrap();
+        let text = "('storage.location.template' = 's3://${bucket}/${day}/', 'x' = '${bucket}')";
+        let expanded = "('storage.location.template' = 's3://b/${day}/', 'x' = 'b')";
+        assert_eq!(variables.expand(text).unwrap(), expanded);
+        assert!(variables.expand("('other' = '${day}')").is_err());
     }
 
     #[test]

@@ -250,6 +250,7 @@ pub fn table_rows(table: &Table) -> f64 {
     match (&table.statistics.rows, &table.source) {
         (Some(rows), _) => *rows as f64,
         (None, TableSource::Memory(batches)) => batches.iter().map(|b| b.num_rows() as f64).sum(),
+        (None, TableSource::Information(_)) => 100.0,
         (None, TableSource::Files(_) | TableSource::Partitions(_)) => {
             (table.statistics.bytes as f64 / BYTES_PER_UNKNOWN_ROW).max(1.0)
         }

@@ -85,7 +85,7 @@ impl FileScan {
     fn files(&self) -> Result<&FileTable> {
         match &self.table.source {
             TableSource::Files(files) => Ok(files),
-            TableSource::Memory(_) | TableSource::Partitions(_) => {
+            TableSource::Memory(_) | TableSource::Partitions(_) | TableSource::Information(_) => {
                 Err(Error::internal("a file scan of a table without files"))
             }
         }

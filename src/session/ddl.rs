@@ -181,7 +181,7 @@ impl Session {
             None => self.free_location(&database, &table)?,
         };
         let entry = table_format(statement, &location)?;
-        let (options, properties) = split_properties(entry, statement)?;
+        let (options, mut properties) = split_properties(entry, statement)?;
         let columns = |list: &[sql::ColumnDefinition]| -> Vec<ColumnDefinition> {
             let typed = list.iter().filter_map(|c| Some((c, c.data_type.as_ref()?)));
             typed
@@ -195,6 +195,7 @@ impl Session {
                 Error::plan(format!("partition column \"{}\" needs a type", untyped.name)).with_span(untyped.span),
             );
         }
+        let comment = properties.remove("comment");
         let definition = TableDefinition {
             external: statement.external || statement.location.is_some(),
             format: entry.name().to_string(),
@@ -204,7 +205,7 @@ impl Session {
             columns: columns(&statement.columns),
             partitioned_by: columns(&statement.partitioned_by),
             bucketing: bucketing(statement)?,
-            comment: statement.comment.clone().or_else(|| properties.get("comment").cloned()),
+            comment: statement.comment.clone().or(comment),
             properties,
             database,
             name: table,

@@ -1,19 +1,19 @@
 //! Statements that tell: SHOW, DESCRIBE, EXPLAIN, MSCK REPAIR TABLE.
 
-use super::show_create::create_statement;
+use super::show_create::{create_database, create_statement, create_view};
 use super::{Session, StatementResult, on_big_stack};
-use crate::catalog::{CatalogObject, INFORMATION_SCHEMA, TableDefinition, hive_type_name, information_tables};
+use crate::catalog::{CatalogObject, INFORMATION_SCHEMA, TableDefinition, information_tables};
 use crate::config::SETTINGS;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::logical::Expr;
 use crate::physical;
 use crate::sql::{self, Explain, ObjectName, Relation, Show, Statement, StatementText, TableReference};
-use crate::types::type_name;
+use crate::types::{DataType, type_name};
 use regex::RegexBuilder;
 
 /// A cell of a row of text.
-fn cell(text: impl Into<String>) -> Option<String> {
+pub(super) fn cell(text: impl Into<String>) -> Option<String> {
     Some(text.into())
 }
 
@@ -30,9 +30,13 @@ impl Session {
             Show::Views { database, pattern } => {
                 self.show_objects(database.as_deref(), pattern.as_deref(), "views", true)
             }
-            Show::Columns(name) => {
+            Show::Columns { name, pattern } => {
                 let columns = self.columns_of_name(name)?;
-                names("field", columns.into_iter().map(|(name, _, _)| name), None)
+                names(
+                    "field",
+                    columns.into_iter().map(|(name, _, _)| name),
+                    pattern.as_deref(),
+                )
             }
             Show::CreateTable(name) => match self.require(name)? {
                 CatalogObject::Table(table) => StatementResult::lines("createtab_stmt", &create_statement(&table)),
@@ -41,17 +45,7 @@ impl Session {
                     .with_hint("SHOW CREATE VIEW shows it")),
             },
             Show::CreateView(name) => match self.require(name)? {
-                CatalogObject::View(view) => {
-                    let columns = match view.columns.is_empty() {
-                        true => String::new(),
-                        false => format!(" (\"{}\")", view.columns.join("\", \"")),
-                    };
-                    let text = format!(
-                        "CREATE VIEW \"{}\".\"{}\"{columns} AS\n{}",
-                        view.database, view.name, view.query
-                    );
-                    StatementResult::lines("Create View", &text)
-                }
+                CatalogObject::View(view) => StatementResult::lines("Create View", &create_view(&view)),
                 CatalogObject::Table(_) => Err(Error::plan(format!("\"{}\" is a table", name.name))
                     .with_span(name.span)
                     .with_hint("SHOW CREATE TABLE shows it")),
@@ -75,12 +69,16 @@ impl Session {
                 StatementResult::text(&[name], vec![vec![cell(value)]])
             }
             Show::Partitions(show) => self.show_partitions(show),
-            Show::TableProperties { name, key } => {
-                let table = self.require_table(name)?;
-                let wanted = |k: &str| key.as_deref().is_none_or(|key| key.eq_ignore_ascii_case(k));
-                let all = table.properties.iter().chain(&table.options).filter(|(k, _)| wanted(k));
-                let rows = all.map(|(k, v)| vec![cell(k), cell(v)]).collect();
-                StatementResult::text(&["prpt_name", "prpt_value"], rows)
+            Show::TableProperties { name, key } => self.show_properties(name, key.as_deref()),
+            Show::TableExtended {
+                database,
+                pattern,
+                partition,
+            } => self.show_table_extended(database.as_deref(), pattern, partition.as_ref()),
+            Show::CreateDatabase(name) => {
+                let database = self.catalog().require_database(&name.name);
+                let text = create_database(&database.map_err(|e| e.with_span(name.span))?);
+                StatementResult::lines("createdb_stmt", text.trim_end().trim_end_matches(';'))
             }
             Show::Statistics(name) => self.show_statistics(name),
         }
@@ -123,7 +121,7 @@ impl Session {
     }
 
     /// Name, type and comment of each column.
-    fn columns_of_name(&self, name: &ObjectName) -> Result<Vec<(String, String, String)>> {
+    pub(super) fn columns_of_name(&self, name: &ObjectName) -> Result<Vec<(String, DataType, String)>> {
         let (database, object) = self.qualified(name);
         if database == INFORMATION_SCHEMA {
             let reference = TableReference::Named {
@@ -135,8 +133,7 @@ impl Session {
             let Relation::Table(table) = self.relation(&reference)? else {
                 return Err(Error::internal("information_schema has tables only"));
             };
-            let row =
-                |c: &crate::catalog::TableColumn| (c.name.to_string(), hive_type_name(&c.data_type), String::new());
+            let row = |c: &crate::catalog::TableColumn| (c.name.to_string(), c.data_type.clone(), String::new());
             return Ok(table.columns.iter().map(row).collect());
         }
         let object = self.require(name)?;
@@ -145,53 +142,13 @@ impl Session {
                 let all = table.columns.iter().chain(&table.partitioned_by);
                 all.filter_map(|c| Some((c.name.clone(), c.comment.clone()?))).collect()
             }
-            CatalogObject::View(_) => vec![],
+            CatalogObject::View(view) => view.column_comments.clone().into_iter().collect(),
         };
         let columns = self.columns_of(&object)?.into_iter().map(|(name, data_type)| {
             let comment = comments.iter().find(|(n, _)| *n == name).map(|(_, c)| c.clone());
-            (name, hive_type_name(&data_type), comment.unwrap_or_default())
+            (name, data_type, comment.unwrap_or_default())
         });
         Ok(columns.collect())
-    }
-
-    pub(super) fn describe(&self, name: &ObjectName, extended: bool) -> Result<StatementResult> {
-        let row = |(a, b, c): (String, String, String)| vec![Some(a), Some(b), Some(c)];
-        let line = |a: &str, b: &str, c: &str| row((a.into(), b.into(), c.into()));
-        let mut rows: Vec<_> = self.columns_of_name(name)?.into_iter().map(row).collect();
-        let (database, object) = self.qualified(name);
-        if let Some(CatalogObject::Table(table)) = self.catalog().object(&database, &object)? {
-            if !table.partitioned_by.is_empty() {
-                rows.push(line("", "", ""));
-                rows.push(line("# Partition Information", "", ""));
-                rows.push(line("# col_name", "data_type", "comment"));
-                for c in &table.partitioned_by {
-                    let t = c
-                        .data_type()
-                        .map_or_else(|_| c.type_text.clone(), |t| hive_type_name(&t));
-                    rows.push(line(&c.name, &t, c.comment.as_deref().unwrap_or_default()));
-                }
-            }
-            if extended {
-                rows.push(line("", "", ""));
-                rows.push(line("# Detailed Table Information", "", ""));
-                rows.push(line("Database:", &table.database, ""));
-                rows.push(line("Location:", &table.location, ""));
-                rows.push(line(
-                    "Table Type:",
-                    if table.external {
-                        "EXTERNAL_TABLE"
-                    } else {
-                        "MANAGED_TABLE"
-                    },
-                    "",
-                ));
-                rows.push(line("Format:", &table.format, ""));
-                for (k, v) in table.properties.iter().chain(&table.options) {
-                    rows.push(line(&format!("{k}:"), v, ""));
-                }
-            }
-        }
-        StatementResult::text(&["col_name", "data_type", "comment"], rows)
     }
 
     pub(super) fn describe_query(&self, query: &sqlparser::ast::Query, parameters: &[Expr]) -> Result<StatementResult> {
@@ -358,7 +315,7 @@ fn names(column: &str, all: impl Iterator<Item = String>, pattern: Option<&str>)
 }
 
 /// Patterns of SHOW: Hive's, where `*` stands for anything and `|` for or, its regular expressions, and `%` as in LIKE.
-fn matcher(pattern: Option<&str>) -> Result<impl Fn(&str) -> bool + use<>> {
+pub(super) fn matcher(pattern: Option<&str>) -> Result<impl Fn(&str) -> bool + use<>> {
     let regex = match pattern {
         None => None,
         Some(pattern) => {

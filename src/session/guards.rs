@@ -74,7 +74,8 @@ fn written_by(statement: &Statement, temporary: bool) -> Option<&'static str> {
         | Statement::Explain(_)
         | Statement::Use(_)
         | Statement::Show(_)
-        | Statement::Describe { .. }
+        | Statement::Describe(_)
+        | Statement::DescribeDatabase { .. }
         | Statement::DescribeQuery(_)
         | Statement::Set { .. }
         | Statement::Reset(_)

@@ -1,10 +1,11 @@
-//! The last IO before execution for tables in partitions: the files of those that the plan's conditions leave.
+//! The last IO before execution: the files of those partitions that the plan's conditions leave, and the rows of
+//! `information_schema` that they may want.
 
 use super::Session;
-use crate::catalog::{PartitionFilter, PartitionedTable, Table, TableSource};
+use crate::catalog::{PartitionFilter, Table, TableSource, information_rows};
 use crate::error::{Error, Result};
 use crate::logical::{Expr, Filter, LogicalPlan, Scan};
-use crate::types::Schema;
+use crate::types::{DataType, Field, Schema};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -20,7 +21,51 @@ impl Session {
         if self.config().guards.require_partition_filter {
             require_partition_filters(&plan, &[])?;
         }
-        list_scans(plan, &[], &mut vec![])
+        self.list_scans(plan, &[], &mut vec![])
+    }
+
+    /// `above` are conditions that hold for every row of the plan that is wanted.
+    fn list_scans(&self, plan: LogicalPlan, above: &[Expr], listed: &mut Listed) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::Scan(scan) => Ok(LogicalPlan::Scan(self.list_scan(scan, above, listed)?)),
+            LogicalPlan::Filter(Filter { input, predicate }) => {
+                let input = self.list_scans(Arc::unwrap_or_clone(input), &[predicate.clone()], listed)?;
+                Ok(LogicalPlan::Filter(Filter {
+                    input: Arc::new(input),
+                    predicate,
+                }))
+            }
+            other => other.map_inputs(&mut |input| self.list_scans(input, &[], listed)),
+        }
+    }
+
+    fn list_scan(&self, scan: Scan, above: &[Expr], listed: &mut Listed) -> Result<Scan> {
+        let columns = scan.table.columns.len();
+        let keys = match &scan.table.source {
+            TableSource::Partitions(partitions) => (columns.saturating_sub(partitions.keys().len())..columns).collect(),
+            TableSource::Information(information) => information.keys(),
+            TableSource::Memory(_) | TableSource::Files(_) => return Ok(scan),
+        };
+        let filter = key_filter(&scan, &keys, above);
+        let known = listed
+            .iter()
+            .find(|(t, f, _)| Arc::ptr_eq(t, &scan.table) && f.is_same(&filter));
+        if let Some((_, _, table)) = known {
+            let table = table.clone();
+            return Ok(Scan { table, ..scan });
+        }
+        let table = Arc::new(match &scan.table.source {
+            TableSource::Partitions(partitions) => partitions.list(&filter)?,
+            TableSource::Information(information) => {
+                information_rows(self.catalog(), information, &filter, &|object| self.columns_of(object))?
+            }
+            TableSource::Memory(_) | TableSource::Files(_) => return Ok(scan),
+        });
+        if table.columns != scan.table.columns {
+            return Err(Error::internal("a table has other columns once it is listed"));
+        }
+        listed.push((scan.table.clone(), filter, table.clone()));
+        Ok(Scan { table, ..scan })
     }
 
     /// A table with all of its files.
@@ -29,21 +74,6 @@ impl Session {
             TableSource::Partitions(partitions) => partitions.list(&PartitionFilter::default()),
             _ => Ok(table),
         }
-    }
-}
-
-/// `above` are conditions that hold for every row of the plan that is wanted.
-fn list_scans(plan: LogicalPlan, above: &[Expr], listed: &mut Listed) -> Result<LogicalPlan> {
-    match plan {
-        LogicalPlan::Scan(scan) => Ok(LogicalPlan::Scan(list_scan(scan, above, listed)?)),
-        LogicalPlan::Filter(Filter { input, predicate }) => {
-            let input = list_scans(Arc::unwrap_or_clone(input), &[predicate.clone()], listed)?;
-            Ok(LogicalPlan::Filter(Filter {
-                input: Arc::new(input),
-                predicate,
-            }))
-        }
-        other => other.map_inputs(&mut |input| list_scans(input, &[], listed)),
     }
 }
 
@@ -65,7 +95,7 @@ fn require_partition_filter(scan: &Scan, above: &[&Expr]) -> Result<()> {
     let start = match &scan.table.source {
         TableSource::Partitions(partitions) => columns.len() - partitions.keys().len(),
         TableSource::Files(files) => files.partition_start,
-        TableSource::Memory(_) => return Ok(()),
+        TableSource::Memory(_) | TableSource::Information(_) => return Ok(()),
     };
     let Some(keys) = columns.get(start..).filter(|keys| !keys.is_empty()) else {
         return Ok(());
@@ -96,49 +126,17 @@ fn require_partition_filter(scan: &Scan, above: &[&Expr]) -> Result<()> {
     .with_hint(hint))
 }
 
-fn list_scan(scan: Scan, above: &[Expr], listed: &mut Listed) -> Result<Scan> {
-    let TableSource::Partitions(partitions) = &scan.table.source else {
-        return Ok(scan);
-    };
-    let filter = partition_filter(&scan, partitions, above);
-    let known = listed
-        .iter()
-        .find(|(t, f, _)| Arc::ptr_eq(t, &scan.table) && f.is_same(&filter));
-    let table = match known {
-        Some((_, _, table)) => table.clone(),
-        None => {
-            let table = Arc::new(partitions.list(&filter)?);
-            if table.columns != scan.table.columns {
-                return Err(Error::internal("a table has other columns once it is listed"));
-            }
-            listed.push((scan.table.clone(), filter, table.clone()));
-            table
-        }
-    };
-    Ok(Scan { table, ..scan })
-}
-
-/// The conditions over the table's keys: keys first, then all other columns of the scan.
-fn partition_filter(scan: &Scan, partitions: &PartitionedTable, above: &[Expr]) -> PartitionFilter {
-    let keys = partitions.keys().len();
-    let start = scan.table.columns.len() - keys;
+/// The conditions over some columns of the table, its keys: these first, then all other columns of the scan.
+fn key_filter(scan: &Scan, keys: &[usize], above: &[Expr]) -> PartitionFilter {
     let columns = scan.schema.iter().cloned().zip(scan.columns.iter().copied());
     let columns: Vec<_> = columns.chain(scan.filter_columns.iter().cloned()).collect();
     // A key that the scan does not have any more is in no condition; any column stands in for it.
-    let key = |k: usize| {
-        columns
-            .iter()
-            .find(|(_, position)| *position == start + k)
-            .map(|(f, _)| f.clone())
+    let key = |k: &usize| {
+        let found = columns.iter().find(|(_, position)| position == k);
+        found.map_or_else(|| Field::new("", DataType::Null, true), |(f, _)| f.clone())
     };
-    let layout =
-        (0..keys).map(|k| key(k).unwrap_or_else(|| crate::types::Field::new("", crate::types::DataType::Null, true)));
-    let is_key = |position: usize| (start..start + keys).contains(&position);
-    let others = columns
-        .iter()
-        .filter(|(_, position)| !is_key(*position))
-        .map(|(f, _)| f.clone());
-    let layout: Schema = layout.chain(others).collect();
+    let others = columns.iter().filter(|(_, position)| !keys.contains(position));
+    let layout: Schema = keys.iter().map(key).chain(others.map(|(f, _)| f.clone())).collect();
     let conjuncts = |e: &Expr| match e {
         Expr::And(parts) => parts.clone(),
         other => vec![other.clone()],
@@ -147,6 +145,9 @@ fn partition_filter(scan: &Scan, partitions: &PartitionedTable, above: &[Expr]) 
     let certain = all.filter(|e| !e.is_volatile());
     // What has no physical form (a subquery that was left) is judged by the rows.
     let conditions = certain.filter_map(|e| e.lower(&layout).ok()).collect();
-    let types = partitions.keys().iter().map(|c| c.data_type.clone()).collect();
-    PartitionFilter::new(types, conditions)
+    let types = keys
+        .iter()
+        .filter_map(|k| scan.table.columns.get(*k))
+        .map(|c| c.data_type.clone());
+    PartitionFilter::new(types.collect(), conditions)
 }

@@ -6,6 +6,8 @@ mod column;
 mod dataframe;
 mod ddl;
 mod describe;
+mod describe_table;
+mod export;
 mod guards;
 mod listing;
 mod metadata;
@@ -196,7 +198,8 @@ impl Session {
             } => self.drop_database(&name.name, *if_exists, *cascade),
             Statement::Use(name) => self.use_database(&name.name),
             Statement::Show(show) => self.show(show),
-            Statement::Describe { name, extended } => self.describe(name, *extended),
+            Statement::Describe(describe) => self.describe(describe),
+            Statement::DescribeDatabase { name, extended } => self.describe_database(name, *extended),
             Statement::DescribeQuery(query) => self.describe_query(query, parameters),
             Statement::Set { name, value } => self.set(name, value),
             Statement::Reset(name) => self.reset(name.as_deref()),

@@ -86,12 +86,7 @@ impl Session {
                 }
                 let database = database.clone().unwrap_or_else(|| self.database());
                 if database == INFORMATION_SCHEMA {
-                    let columns = |object: &CatalogObject| self.columns_of(object);
-                    return Ok(Relation::Table(Arc::new(information_table(
-                        self.catalog(),
-                        name,
-                        &columns,
-                    )?)));
+                    return Ok(Relation::Table(Arc::new(information_table(name)?)));
                 }
                 if let Some(table) = self.metadata_table(&database, name)? {
                     return Ok(Relation::Table(Arc::new(table)));

@@ -283,11 +283,27 @@ pub(super) fn show(p: &mut Parser) -> Result<Statement> {
         if let Some(database) = in_database(p)? {
             name.database = Some(database);
         }
-        Show::Columns(name)
+        Show::Columns {
+            name,
+            pattern: pattern(p)?,
+        }
     } else if p.words("CREATE TABLE") {
         Show::CreateTable(p.object_name()?)
     } else if p.words("CREATE VIEW") {
         Show::CreateView(p.object_name()?)
+    } else if p.words("CREATE DATABASE") || p.words("CREATE SCHEMA") {
+        Show::CreateDatabase(p.object_name()?)
+    } else if p.words("TABLE EXTENDED") {
+        let database = in_database(p)?;
+        p.word("LIKE");
+        Show::TableExtended {
+            database,
+            pattern: p.string()?,
+            partition: match p.peek_word("PARTITION") {
+                true => Some(partition_spec(p)?),
+                false => None,
+            },
+        }
     } else if p.word("FUNCTIONS") {
         Show::Functions { pattern: pattern(p)? }
     } else if p.word("PARTITIONS") {
@@ -370,12 +386,35 @@ pub(super) fn describe(p: &mut Parser) -> Result<Statement> {
     if p.peek_word("SELECT") || p.peek_word("WITH") || p.peek_word("VALUES") || p.peek().token == Token::LParen {
         return Ok(Statement::DescribeQuery(p.query()?));
     }
+    if p.word("DATABASE") || p.word("SCHEMA") {
+        return Ok(Statement::DescribeDatabase {
+            extended: p.word("EXTENDED"),
+            name: p.object_name()?,
+        });
+    }
     p.word("TABLE");
     let extended = p.word("EXTENDED") || p.word("FORMATTED");
-    Ok(Statement::Describe {
-        name: p.object_name()?,
+    let name = p.object_name()?;
+    let partition = match p.peek_word("PARTITION") {
+        true => Some(partition_spec(p)?),
+        false => None,
+    };
+    let mut column = vec![];
+    while !p.is_end() {
+        column.push(match p.is_string_next() {
+            true => p.string()?,
+            false => p.identifier()?.0,
+        });
+        if !p.symbol(&Token::Period) {
+            break;
+        }
+    }
+    Ok(Statement::Describe(Describe {
+        name,
         extended,
-    })
+        partition,
+        column,
+    }))
 }
 
 /// `SET name = value`, `SET name TO value`, `SET SESSION name = value`, `SET` alone.

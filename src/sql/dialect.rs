@@ -166,6 +166,15 @@ pub(super) fn parse_type_text(parser: &mut Parser) -> Result<String, ParserError
 fn ends_type(keyword: Keyword) -> bool {
     matches!(
         keyword,
-        Keyword::COMMENT | Keyword::NOT | Keyword::NULL | Keyword::DEFAULT | Keyword::PRIMARY | Keyword::CHECK
+        Keyword::COMMENT
+            | Keyword::NOT
+            | Keyword::NULL
+            | Keyword::DEFAULT
+            | Keyword::PRIMARY
+            | Keyword::CHECK
+            | Keyword::FIRST
+            | Keyword::AFTER
+            | Keyword::CASCADE
+            | Keyword::RESTRICT
     )
 }

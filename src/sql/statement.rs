@@ -31,7 +31,8 @@ pub enum Statement {
     Use(ObjectName),
     Show(Show),
     /// Columns and types of a table.
-    Describe {
+    Describe(Describe),
+    DescribeDatabase {
         name: ObjectName,
         extended: bool,
     },
@@ -207,6 +208,16 @@ pub struct ObjectName {
     pub span: Span,
 }
 
+/// `DESCRIBE [EXTENDED | FORMATTED] t [PARTITION (…)] [column[.part]…]`
+#[derive(Debug, Clone)]
+pub struct Describe {
+    pub name: ObjectName,
+    pub extended: bool,
+    pub partition: Option<PartitionSpec>,
+    /// A column and the way into it: names of fields, `$elem$`, `$key$`, `$value$`. Empty for the table itself.
+    pub column: Vec<String>,
+}
+
 /// `EXPLAIN [ANALYZE]`.
 #[derive(Debug, Clone)]
 pub struct Explain {
@@ -353,9 +364,19 @@ pub enum Show {
         database: Option<String>,
         pattern: Option<String>,
     },
-    Columns(ObjectName),
+    Columns {
+        name: ObjectName,
+        pattern: Option<String>,
+    },
     CreateTable(ObjectName),
     CreateView(ObjectName),
+    CreateDatabase(ObjectName),
+    /// `SHOW TABLE EXTENDED [IN db] LIKE 'p' [PARTITION (…)]`
+    TableExtended {
+        database: Option<String>,
+        pattern: String,
+        partition: Option<PartitionSpec>,
+    },
     Functions {
         pattern: Option<String>,
     },

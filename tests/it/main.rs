@@ -2,6 +2,7 @@
 
 mod buckets;
 mod canaries;
+mod catalog_text;
 mod cli;
 mod commits;
 mod credentials;

@@ -31,8 +31,8 @@ impl Planner<'_> {
         let positions: Vec<usize> = given.iter().chain(&others).map(|(_, c)| *c).collect();
         let predicates = lower_conjuncts(&node.filters, &layout)?;
         match &node.table.source {
-            TableSource::Partitions(_) => Err(Error::internal(format!(
-                "the partitions of {} were not listed",
+            TableSource::Partitions(_) | TableSource::Information(_) => Err(Error::internal(format!(
+                "the files or rows of {} were not looked up",
                 node.table.name
             ))),
             TableSource::Memory(batches) => {
