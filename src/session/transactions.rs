@@ -31,6 +31,9 @@ impl Session {
     /// When there is no such write or it cannot be brought to that end.
     pub fn transactions(&self, command: &TransactionCommand) -> Result<StatementResult> {
         use TransactionCommand::*;
+        if !matches!(command, List { .. } | Show { .. }) {
+            self.check_read_only("ending writes of others")?;
+        }
         match command {
             List { target } => self.list_transactions(target.as_deref()),
             Show { id, target } => self.show_transaction(id, target.as_deref()),

@@ -211,12 +211,12 @@ impl Location {
     /// # Errors
     /// `Unsupported` when files can only be read there.
     pub fn check_writable(&self) -> Result<()> {
-        match self.scheme {
-            Scheme::Http => Err(Error::unsupported(format!(
+        match self.is_writable() {
+            true => Ok(()),
+            false => Err(Error::unsupported(format!(
                 "{} cannot be written: files over HTTP are for reading",
                 self.text
             ))),
-            _ => Ok(()),
         }
     }
 

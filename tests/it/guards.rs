@@ -69,6 +69,10 @@ fn read_only_sessions_write_nothing() {
         &format!("COPY (SELECT 1 AS x) TO '{file}'"),
         "writing files is refused",
     );
+    for action in ["gc", "list"] {
+        let run = outcome(in_warehouse(&world.folder.path().join("warehouse")).args(["--read-only", "txn", action]));
+        assert_eq!(run.code, if action == "gc" { 6 } else { 0 }, "{run:?}");
+    }
     world.refuses(&flags, "SET read_only = false", "can only become stricter");
     world.refuses(
         &flags,

@@ -88,6 +88,42 @@ fn what_is_missing_in_a_bucket_is_named_with_its_neighbour() {
 }
 
 #[test]
+fn requests_are_anonymous_or_paid_for_when_that_is_wanted() {
+    let s3 = S3Server::start(&["lake"]);
+    s3.put("lake", "t/a.csv", "x\n1\n");
+    let has = |name: &str| {
+        s3.log()
+            .iter()
+            .map(|e| e.headers.contains_key(name))
+            .collect::<Vec<bool>>()
+    };
+    assert_eq!(
+        rows(
+            &s3.environment(),
+            "SET s3_requester_pays = true; SELECT x FROM 's3://lake/t/'"
+        ),
+        ["1"]
+    );
+    let (signed, paid) = (has("authorization"), has("x-amz-request-payer"));
+    assert!(
+        !signed.is_empty() && signed.iter().all(|s| *s) && paid.iter().all(|p| *p),
+        "{:?}",
+        s3.log()
+    );
+    s3.clear_log();
+    let run = query(
+        &s3.environment(),
+        "SET s3_anonymous = true; SELECT x FROM 's3://lake/t/'",
+    );
+    assert_eq!(run.code, 4, "this server wants signatures: {run:?}");
+    assert!(
+        !has("authorization").is_empty() && has("authorization").iter().all(|s| !s),
+        "{:?}",
+        s3.log()
+    );
+}
+
+#[test]
 fn a_busy_server_is_asked_again() {
     let s3 = S3Server::start(&["lake"]);
     s3.put("lake", "t/a.csv", "x\n1\n");

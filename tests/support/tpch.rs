@@ -1,13 +1,15 @@
 //! TPC-H at scale factor 0.01: data made here, answers of another engine in `testdata/tpch/answers/`.
 
+use crate::servers::{fresh_bucket, put_into_bucket};
 use crate::support::{Configuration, rows};
 use crate::tpch_data;
 use arrow::datatypes::DataType;
 use lakebed::session::Session;
 use libtest_mimic::Failed;
 use parquet::basic::Compression;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 
 const SCALE: f64 = 0.01;
@@ -20,7 +22,10 @@ pub fn queries() -> impl Iterator<Item = u32> {
 
 /// Runs a query and compares its rows with the stored answer.
 pub fn run(query: u32, configuration: &Configuration) -> Result<(), Failed> {
-    let session = configuration.session(warehouse())?;
+    let session = match &configuration.server {
+        None => configuration.session(warehouse())?,
+        Some(server) => configuration.session_at(bucket(server))?,
+    };
     let text = std::fs::read_to_string(format!("sql/tpch/q{query:02}.sql"))?;
     let mut batches = vec![];
     for result in session.execute(&text)? {
@@ -40,6 +45,31 @@ pub fn run(query: u32, configuration: &Configuration) -> Result<(), Failed> {
 fn warehouse() -> &'static Path {
     static WAREHOUSE: OnceLock<TempDir> = OnceLock::new();
     WAREHOUSE.get_or_init(|| make_warehouse().unwrap()).path()
+}
+
+/// A warehouse in a bucket with the same tables, made once for each server.
+fn bucket(server: &str) -> &'static str {
+    static MADE: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap();
+    made.entry(server.to_string()).or_insert_with(|| {
+        let url = fresh_bucket(server);
+        let made: &'static str = Box::leak(format!("{url}/warehouse").into_boxed_str());
+        let session = Session::new(Default::default(), made).unwrap();
+        for table in tpch_data::TABLES {
+            let file = warehouse().join("tpch").join(table).join("part-0.parquet");
+            put_into_bucket(
+                &url,
+                &format!("tpch/{table}/part-0.parquet"),
+                std::fs::read(file).unwrap(),
+            );
+            let statement = format!("CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{url}/tpch/{table}'");
+            session
+                .execute(&statement)
+                .unwrap()
+                .for_each(|result| drop(result.unwrap()));
+        }
+        made
+    })
 }
 
 fn make_warehouse() -> Result<TempDir, Box<dyn std::error::Error>> {

@@ -29,10 +29,19 @@ pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 /// What answers requests once their bodies have come.
 pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
 
+static S3: LazyLock<s3::S3Server> = LazyLock::new(|| s3::S3Server::start(&[]));
+static GCS: LazyLock<gcs::GcsServer> = LazyLock::new(|| gcs::GcsServer::start(&[]));
+
+/// Puts an object into a bucket of [`fresh_bucket`], beside its server.
+pub fn put_into_bucket(url: &str, key: &str, content: Vec<u8>) {
+    match url.split_once("://").unwrap() {
+        ("s3", bucket) => S3.put(bucket, key, content),
+        (_, bucket) => GCS.put(bucket, key, content),
+    }
+}
+
 /// A bucket of its own in a server that all tests of the process share: `s3://…` or `gs://…`.
 pub fn fresh_bucket(server: &str) -> String {
-    static S3: LazyLock<s3::S3Server> = LazyLock::new(|| s3::S3Server::start(&[]));
-    static GCS: LazyLock<gcs::GcsServer> = LazyLock::new(|| gcs::GcsServer::start(&[]));
     // Of its answers to reads, some never come, some come in part, and sometimes it is busy.
     static FLAKY: LazyLock<gcs::GcsServer> = LazyLock::new(|| {
         let server = gcs::GcsServer::start(&[]);
@@ -77,6 +86,8 @@ pub struct Entry {
     pub range: Option<String>,
     /// Zero for a connection that was cut.
     pub status: u16,
+    /// What the request said besides.
+    pub headers: HeaderMap,
     /// Bytes of the request's body.
     pub received: usize,
     /// Bytes of the answer's body.
@@ -273,6 +284,7 @@ async fn answer(request: Request<Incoming>, handler: Handler, state: Arc<State>)
         path: decode(parts.uri.path().trim_start_matches('/')),
         query: parts.uri.query().unwrap_or_default().to_string(),
         range: header(&parts.headers, RANGE.as_str()),
+        headers: parts.headers.clone(),
         status: 0,
         received: body.len(),
         sent: 0,
