@@ -287,11 +287,7 @@ impl Catalog {
             return Ok(());
         }
         let path = object_file(database, name);
-        self.change_file(
-            &path,
-            || self.require_object(database, name).map(drop),
-            |object| f(object),
-        )
+        self.change_file(&path, || self.require_object(database, name).map(drop), &mut f)
     }
 
     /// Replaces a database's definition by what `f` makes of it.
@@ -312,7 +308,7 @@ impl Catalog {
                 return Ok(());
             }
         }
-        self.change_file(&path, || self.require_database(name).map(drop), |database| f(database))
+        self.change_file(&path, || self.require_database(name).map(drop), &mut f)
     }
 
     /// The registered partitions of a table; `None` when none was ever registered, so that its folders tell them.
