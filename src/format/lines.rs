@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes of a file that one worker reads at a time.
-pub(super) const CHUNK: u64 = 8 << 20;
+/// Bytes of a file that one worker reads at a time. In tests so few that small files have many of them.
+pub(super) const CHUNK: u64 = if cfg!(test) { 4 << 10 } else { 8 << 20 };
 /// A longer line is more likely no text at all.
 pub(super) const LONGEST_LINE: usize = 256 << 20;
 

@@ -5,6 +5,7 @@ use super::ddl::{properties, property_key, property_value};
 use super::parse::Parser;
 use super::statement::*;
 use crate::error::{Error, Result};
+use crate::format::format_of_serde;
 use sqlparser::ast;
 use sqlparser::tokenizer::Token;
 use std::collections::BTreeMap;
@@ -121,16 +122,16 @@ fn overwrite_directory(p: &mut Parser) -> Result<Statement> {
             super::ddl::stored_as(p, &mut described)?;
         } else if p.word("OPTIONS") {
             properties(p, &mut options)?;
+        } else if p.words("WITH SERDEPROPERTIES") {
+            properties(p, &mut described.serde_properties)?;
         } else {
             break;
         }
     }
     let row = described.row_format.unwrap_or_default();
     if let Some(class) = row.serde {
-        return Err(
-            Error::unsupported(format!("SERDE '{class}' of INSERT OVERWRITE DIRECTORY"))
-                .with_hint("name the format with STORED AS"),
-        );
+        described.format = Some(format_of_serde(&class)?.name().to_string());
+        options.extend(described.serde_properties);
     }
     let given = [
         ("delimiter", row.delimiter),

@@ -89,6 +89,64 @@ fn malformed_rows_are_named() {
     assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
 }
 
+/// Chunks that begin at every byte of rows with line ends and quotes inside and outside of quotes.
+#[test]
+fn chunks_may_begin_anywhere_in_a_row() {
+    let rows = [
+        ("1,\"a\nb\"\n", "1|a\nb"),
+        ("2,\"say \"\"x\"\"\r\n,\"\r\n", "2|say \"x\"\r\n,"),
+        ("3,5\" pipe\r", "3|5\" pipe"),
+        ("4,\"\n\n\n\"\n", "4|\n\n\n"),
+        ("5,\"\"\n", "5|"),
+    ];
+    let one: String = rows.iter().map(|(text, _)| *text).collect();
+    let times = 2 * CHUNK as usize / one.len() + 10;
+    for padding in 0..=one.len() {
+        let text = format!("0,{}\n{}", "p".repeat(padding), one.repeat(times));
+        let mut expected = vec![format!("0|{}", "p".repeat(padding))];
+        (0..times).for_each(|_| expected.extend(rows.iter().map(|(_, shown)| shown.to_string())));
+        assert_eq!(
+            csv(&text, false, &[("a", "int"), ("b", "varchar")]).unwrap(),
+            expected,
+            "{padding}"
+        );
+        // The same without quotes: every end of a line ends a row.
+        let text = text.replace('"', "q");
+        let format = CsvFormat::new(
+            "TEXTFILE",
+            CsvOptions::text(&Options::new([("delimiter", "|")])).unwrap(),
+        );
+        let lines = read_file(&format, "x.txt", text.as_bytes(), false, |_| ask(&[("a", "varchar")])).unwrap();
+        let ends = text.replace("\r\n", "\n").replace('\r', "\n");
+        assert!(lines.iter().map(String::as_str).eq(ends.lines()), "{padding}");
+    }
+}
+
+#[test]
+fn footers_are_left_out_wherever_chunks_end() {
+    let options = Options::new([("skip", "1"), ("skip_footer", "2"), ("header", "true")]);
+    let format = CsvFormat::new("CSV", CsvOptions::csv(&options).unwrap());
+    for rows in [0, 1, 500, 3000] {
+        let data: String = (0..rows).map(|i| format!("{i},x\n")).collect();
+        let text = format!("a \"preamble\nid,name\n{data}total \"{rows}\nend\n\n");
+        for (name, content) in [
+            ("x.csv", text.clone().into_bytes()),
+            (
+                "x.csv.gz",
+                crate::storage::Compression::Gzip
+                    .compress(text.clone().into_bytes(), None)
+                    .unwrap(),
+            ),
+        ] {
+            let read = read_file(&format, name, &content, false, |_| ask(&[("id", "bigint")])).unwrap();
+            assert!(
+                read.iter().cloned().eq((0..rows).map(|i| i.to_string())),
+                "{name} {rows}"
+            );
+        }
+    }
+}
+
 #[test]
 fn ranges_give_each_row_once_whatever_is_quoted() {
     let plain = |i: usize| format!("{i},{}\n", "y".repeat(i % 70));

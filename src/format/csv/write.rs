@@ -2,7 +2,7 @@
 
 use super::fields::Nesting;
 use crate::error::{Error, Result};
-use crate::types::DataType;
+use crate::types::{DataType, logical_type};
 use crate::vector::Batch;
 use crate::vector::display::ValueFormatter;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray};
@@ -21,6 +21,8 @@ pub struct CsvWriteOptions {
     pub header: bool,
     /// What stands for NULL.
     pub null: String,
+    /// Whether the format has no NULL but for text, where it is an empty field.
+    pub no_null: bool,
     /// What separates the parts of nested values; without, they are written as they are shown.
     pub(in crate::format) nesting: Option<Nesting>,
 }
@@ -34,6 +36,7 @@ impl Default for CsvWriteOptions {
             escape: None,
             header: true,
             null: String::new(),
+            no_null: false,
             nesting: None,
         }
     }
@@ -56,6 +59,7 @@ impl CsvWriteOptions {
             escape: read.escape,
             header: read.skip == 1 || read.header.unwrap_or(header),
             null: read.null.clone().unwrap_or_default(),
+            no_null: read.empty_is_bad && read.null.is_none(),
             nesting: read.nesting.clone(),
         })
     }
@@ -67,6 +71,7 @@ impl CsvWriteOptions {
             quote: None,
             header: false,
             null: "\\N".into(),
+            no_null: false,
             nesting: Some(Nesting::new([1, 2, 3], None, Some("\\N"))),
             escape: None,
         }
@@ -119,7 +124,8 @@ pub fn write_csv(batch: &Batch, options: &CsvWriteOptions, out: &mut Vec<u8>) ->
 
 /// How the values of one array are written.
 enum TextColumn<'a> {
-    Value(ValueFormatter<'a>),
+    /// And whether it is text.
+    Value(ValueFormatter<'a>, bool),
     /// In Base64, as it is read.
     Binary(&'a BinaryViewArray),
     /// A value inside of a nested one.
@@ -145,7 +151,10 @@ enum TextColumn<'a> {
 impl<'a> TextColumn<'a> {
     fn new(array: &'a ArrayRef, options: &CsvWriteOptions, level: usize) -> Result<Self> {
         let value = || match level {
-            1 => Self::Value(ValueFormatter::new(array.as_ref())),
+            1 => Self::Value(
+                ValueFormatter::new(array.as_ref()),
+                *logical_type(array.data_type()) == DataType::Utf8View,
+            ),
             _ => Self::Item(ValueFormatter::new(array.as_ref())),
         };
         let nesting = match (&options.nesting, array.data_type()) {
@@ -185,9 +194,13 @@ impl<'a> TextColumn<'a> {
         })
     }
 
+    fn is_text(&self) -> bool {
+        matches!(self, Self::Value(_, true))
+    }
+
     fn is_null(&self, row: usize) -> bool {
         match self {
-            Self::Value(formatter) | Self::Item(formatter) => formatter.is_null(row),
+            Self::Value(formatter, _) | Self::Item(formatter) => formatter.is_null(row),
             Self::Binary(array) => array.is_null(row),
             Self::List { array, .. } => array.is_null(row),
             Self::Map { array, .. } => array.is_null(row),
@@ -197,11 +210,15 @@ impl<'a> TextColumn<'a> {
 
     fn write(&self, row: usize, options: &CsvWriteOptions, text: &mut String, out: &mut Vec<u8>) -> Result<()> {
         if self.is_null(row) {
+            if options.no_null && !self.is_text() {
+                return Err(Error::execution("the format has no NULL for columns that are not text")
+                    .with_hint("give the table the property 'serialization.null.format'"));
+            }
             out.extend_from_slice(options.null.as_bytes());
             return Ok(());
         }
         match self {
-            Self::Value(formatter) => {
+            Self::Value(formatter, _) => {
                 text.clear();
                 formatter.write(row, text);
                 write_field(text, options, out)
