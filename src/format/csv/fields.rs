@@ -61,6 +61,7 @@ impl Nesting {
 pub(super) struct BadValue {
     pub text: String,
     pub expected: String,
+    pub hint: &'static str,
 }
 
 impl BadValue {
@@ -70,6 +71,10 @@ impl BadValue {
             expected: match expected {
                 DataType::Utf8View => "valid UTF-8".into(),
                 t => format!("a value of type {}", type_name(t)),
+            },
+            hint: match expected {
+                DataType::Utf8View => "the options encoding = 'iso-8859-1' and invalid_utf8 = 'replace' read other bytes",
+                _ => "declare the column as varchar to read it as text",
             },
         }
     }

@@ -93,7 +93,7 @@ fn take(
         {
             let name = request.columns.get(builder.column).map_or("", |c| &c.name);
             let what = format!("\"{}\" is not {}", bad.text.escape_debug(), bad.expected);
-            fault = Some(Fault::of_column(name, what).with_hint("declare the column as varchar to read it as text"));
+            fault = Some(Fault::of_column(name, what).with_hint(bad.hint));
         }
     }
     fault
