@@ -73,7 +73,9 @@ impl BadValue {
                 t => format!("a value of type {}", type_name(t)),
             },
             hint: match expected {
-                DataType::Utf8View => "the options encoding = 'iso-8859-1' and invalid_utf8 = 'replace' read other bytes",
+                DataType::Utf8View => {
+                    "the options encoding = 'iso-8859-1' and invalid_utf8 = 'replace' read other bytes"
+                }
                 _ => "declare the column as varchar to read it as text",
             },
         }

@@ -262,8 +262,9 @@ impl RowReader {
                 reader.at = 3;
             }
             if reader.buffer.starts_with(b"\xFF\xFE") || reader.buffer.starts_with(b"\xFE\xFF") {
-                return Err(Error::unsupported(format!("{}: text in UTF-16", reader.name))
-                    .with_hint("convert it to UTF-8"));
+                return Err(
+                    Error::unsupported(format!("{}: text in UTF-16", reader.name)).with_hint("convert it to UTF-8")
+                );
             }
         }
         Ok(reader)

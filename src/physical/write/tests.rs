@@ -406,9 +406,9 @@ fn a_write_that_fails_names_the_path() {
     let mut full = target(&folder, parquet_format(10, "snappy"), &batch);
     let place = folder.path().join(".staged/data");
     std::fs::create_dir_all(&place).unwrap();
-    std::os::unix::fs::symlink("/dev/full", place.join("part-00000.parquet")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", place.join("part-00000.snappy.parquet")).unwrap();
     full.file_prefix = "part".into();
     let error = write(Arc::new(MemoryScan::new(vec![batch])), full, &context(|_| ())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
-    assert!(error.message().contains("part-00000.parquet"), "{error}");
+    assert!(error.message().contains("part-00000.snappy.parquet"), "{error}");
 }
