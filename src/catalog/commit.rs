@@ -188,7 +188,13 @@ impl Staging {
         match self.kind {
             Kind::File if count != 1 => return Err(Error::internal(format!("{count} files were written for one"))),
             Kind::File => self.files.publish_only(true)?,
-            Kind::NewFolder => self.commit_folder()?,
+            Kind::NewFolder => match self.commit_folder() {
+                Err(e) if e.kind() == crate::ErrorKind::Conflict && !changes.alone && changes.scope.is_empty() => {
+                    self.move_into_folder()?;
+                    self.commit_files(changes)?;
+                }
+                other => other?,
+            },
             Kind::IntoFolder if changes.replaced.is_empty() && changes.scope.is_empty() && count <= 1 => {
                 if count == 1 {
                     self.files.publish_only(false)?;
@@ -215,6 +221,19 @@ impl Staging {
             ),
             Err(e) => Err(at(target, e)),
         }
+    }
+
+    /// Somebody else has made the folder meanwhile: the files are added to it.
+    fn move_into_folder(&mut self) -> Result<()> {
+        let home = home_of(&self.id);
+        if let (Some(root), Some(target)) = (self.root.local(), self.target.local()) {
+            let (from, to) = (root.join(&self.home), target.join(&home));
+            to.parent().map_or(Ok(()), fs::create_dir_all).map_err(|e| at(&to, e))?;
+            fs::rename(&from, &to).map_err(|e| at(&to, e))?;
+        }
+        self.files = StagedFiles::moved(&self.files, self.target.clone(), home.clone())?;
+        (self.root, self.home, self.kind) = (self.target.clone(), home, Kind::IntoFolder);
+        Ok(())
     }
 
     fn commit_files(&mut self, changes: Changes) -> Result<()> {

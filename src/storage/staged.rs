@@ -118,6 +118,13 @@ impl StagedFiles {
         })
     }
 
+    /// The same files after their home was moved, with all that is in it, to be published below another root.
+    pub fn moved(files: &Self, root: Folder, home: String) -> Result<Arc<Self>> {
+        let moved = Self::new(root, home, None, files.part_bytes);
+        moved.state.lock().files = files.seal()?;
+        Ok(moved)
+    }
+
     /// Opens a file that shall be at `path` below the root. Folders on the way are made.
     pub fn create(self: &Arc<Self>, path: &str) -> Result<FileWriter> {
         let path = self

@@ -290,11 +290,12 @@ fn of_two_new_folders_one_is_made() {
     let (first, second) = (begin(target), begin(target));
     write(&first, "x", "1");
     write(&second, "y", "2");
-    first.commit(Changes::default()).unwrap();
-    assert_eq!(
-        second.commit(Changes::default()).unwrap_err().kind(),
-        crate::ErrorKind::Conflict
-    );
+    let alone = || Changes {
+        alone: true,
+        ..Default::default()
+    };
+    first.commit(alone()).unwrap();
+    assert_eq!(second.commit(alone()).unwrap_err().kind(), crate::ErrorKind::Conflict);
     assert_eq!(seen(target), ["x"]);
     assert!(left(target).is_empty());
 }
@@ -329,4 +330,19 @@ fn partitions_and_patterns_are_seen_as_their_table_is() {
         assert_eq!(seen(&format!("{target}/p=1")), ["x", "y"]);
         die(staging);
     });
+}
+
+#[test]
+fn of_two_that_add_to_a_folder_that_is_not_there_each_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("t");
+    let target = target.to_str().unwrap();
+    let (first, second) = (begin(target), begin(target));
+    write(&first, "p=1/x", "1");
+    write(&second, "p=1/y", "2");
+    write(&second, "p=2/z", "3");
+    first.commit(Changes::default()).unwrap();
+    second.commit(Changes::default()).unwrap();
+    assert_eq!(seen(target), ["p=1/x", "p=1/y", "p=2/z"]);
+    assert!(left(target).is_empty(), "{:?}", left(target));
 }
