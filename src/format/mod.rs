@@ -67,7 +67,8 @@ pub trait FileFormat: Debug + Send + Sync {
         // partition, whose reader asks for what follows.
         let start = partition.start.saturating_sub(1);
         let end = partition.end.saturating_add(LINE).min(partition.file.size);
-        Ok(vec![start..end.min(start.saturating_add(TEXT_AHEAD))])
+        let wanted = start..end.min(start.saturating_add(TEXT_AHEAD));
+        Ok(vec![wanted])
     }
 
     /// What the table's options say about rows that cannot be read; `None` when there are no such rows.

@@ -89,7 +89,7 @@ pub fn on_workers<T: Send>(count: usize, work: impl Fn() -> Result<T> + Sync) ->
         work()
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..count).map(|_| scope.spawn(&inherit)).collect();
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(inherit)).collect();
         // Work that is done before the others have started is common, and threads cost more than it then.
         let mut results = vec![caught(&work)];
         results.extend(others.into_iter().map(join_worker));

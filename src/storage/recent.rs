@@ -94,6 +94,11 @@ impl Shrink for Recent {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::single_range_in_vec_init,
+        reason = "ranges are asked for in lists, also of one"
+    )]
+
     use super::*;
     use crate::storage::location::Location;
     use crate::storage::store::wait;

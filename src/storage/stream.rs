@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use bytes::Bytes;
 use std::io::Read;
 use std::ops::Range;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 /// Bytes of a local file read at a time.
@@ -57,11 +58,11 @@ impl FileStream {
             let length = (self.at.end - start).min(bytes.len() as u64);
             return Ok(bytes.slice(..length as usize));
         }
-        let end = self.step_from(start);
-        let fetch = fetch(&self.file, &[start..end])?.pop();
-        self.ask_ahead(end)?;
+        let wanted = start..self.step_from(start);
+        let fetch = fetch(&self.file, from_ref(&wanted))?.pop();
+        self.ask_ahead(wanted.end)?;
         let fetch = fetch.ok_or_else(|| Error::internal("some bytes are asked for"))?;
-        fetch.bytes(start..end)
+        fetch.bytes(wanted)
     }
 
     /// Where a request from `start` on ends; the one after it is larger.
@@ -73,8 +74,9 @@ impl FileStream {
 
     fn ask_ahead(&mut self, from: u64) -> Result<()> {
         if from < self.at.end && self.step >= READS_ON {
-            let end = self.step_from(from);
-            self.ahead = fetch(&self.file, &[from..end])?.pop().map(|fetch| (fetch, end));
+            let wanted = from..self.step_from(from);
+            let fetch = fetch(&self.file, from_ref(&wanted))?.pop();
+            self.ahead = fetch.map(|fetch| (fetch, wanted.end));
         }
         Ok(())
     }

@@ -1,3 +1,8 @@
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "ranges are asked for in lists, also of one"
+)]
+
 use super::*;
 use crate::storage::store::wait;
 
