@@ -95,7 +95,7 @@ impl BadRows {
     /// What the table's options say, then the settings.
     ///
     /// # Errors
-    /// When rows are to be quarantined nowhere.
+    /// When rows are to be quarantined nowhere, and `Refused` when the session is for reading only.
     pub fn new(options: Option<&BadRowOptions>, config: &Config, metrics: &Arc<Metrics>) -> Result<Self> {
         let options = options.cloned().unwrap_or_default();
         let policy = match options.policy {
@@ -106,6 +106,11 @@ impl BadRows {
         if policy == BadRowPolicy::Quarantine && quarantine.is_empty() {
             return Err(Error::plan("bad_rows = quarantine needs a folder for the rows")
                 .with_hint("set quarantine_location, or give the table a property of that name"));
+        }
+        if policy == BadRowPolicy::Quarantine && config.guards.read_only {
+            return Err(Error::refused(
+                "bad_rows = quarantine writes files, and the session is for reading only (read_only)",
+            ));
         }
         Ok(Self {
             policy,

@@ -161,28 +161,28 @@ pub(super) fn with_compression_of(file: &str, mut options: Options) -> Result<Op
 fn text_compression(name: Option<&str>, level: Option<i32>) -> Result<TextCompression> {
     let codec = name.map_or(Ok(Compression::None), Compression::by_name)?;
     let levels = match codec {
-        Compression::Zstd => 1..=22,
-        Compression::Gzip => 0..=9,
-        Compression::Bzip2 => 1..=9,
+        Compression::Zstd => Some(1..=22),
+        Compression::Gzip => Some(0..=9),
+        Compression::Bzip2 => Some(1..=9),
         Compression::Deflate => {
             return Err(
                 Error::unsupported("writing text compressed with deflate").with_hint("gzip is the same and more")
             );
         }
-        _ => 1..=0,
+        _ => None,
     };
-    match level {
-        Some(level) if levels.is_empty() => Err(Error::plan(format!(
+    match (level, levels) {
+        (Some(level), None) => Err(Error::plan(format!(
             "compression {} has no levels, found compression_level {level}",
             codec.name()
         ))),
-        Some(level) if !levels.contains(&level) => Err(Error::plan(format!(
+        (Some(level), Some(levels)) if !levels.contains(&level) => Err(Error::plan(format!(
             "compression_level of {} is {} to {}, found {level}",
             codec.name(),
             levels.start(),
             levels.end()
         ))),
-        level => Ok(TextCompression { codec, level }),
+        (level, _) => Ok(TextCompression { codec, level }),
     }
 }
 

@@ -84,8 +84,8 @@ impl BadValue {
 
 /// Collects one column from its fields.
 pub(super) enum FieldBuilder {
-    Value(ValueBuilder, DataType),
-    Nested(Node, Nesting),
+    Value(Box<ValueBuilder>, DataType),
+    Nested(Box<(Node, Nesting)>),
 }
 
 impl FieldBuilder {
@@ -93,12 +93,12 @@ impl FieldBuilder {
     /// `Unsupported` for nested types where the format has none.
     pub fn new(data_type: &DataType, rows: usize, options: &CsvOptions) -> Result<Self> {
         Ok(match &options.nesting {
-            Some(nesting) if data_type.is_nested() => Self::Nested(
+            Some(nesting) if data_type.is_nested() => Self::Nested(Box::new((
                 Node::new(data_type, rows, 1, nesting, &options.spelling)?,
                 nesting.clone(),
-            ),
+            ))),
             _ => Self::Value(
-                ValueBuilder::new(data_type, rows, &options.spelling)?,
+                Box::new(ValueBuilder::new(data_type, rows, &options.spelling)?),
                 data_type.clone(),
             ),
         })
@@ -107,7 +107,7 @@ impl FieldBuilder {
     pub fn append_null(&mut self) {
         match self {
             Self::Value(builder, _) => builder.append_null(),
-            Self::Nested(node, _) => node.append_null(),
+            Self::Nested(nested) => nested.0.append_null(),
         }
     }
 
@@ -139,7 +139,8 @@ impl FieldBuilder {
                     BadValue::new(text, data_type)
                 })
             }
-            Self::Nested(node, nesting) => {
+            Self::Nested(nested) => {
+                let (node, nesting) = nested.as_mut();
                 let mut bad = None;
                 node.append(raw, 1, nesting, scratch, &mut bad);
                 bad.map_or(Ok(()), Err)
@@ -151,14 +152,14 @@ impl FieldBuilder {
     pub fn finish(&mut self) -> Result<ArrayRef> {
         match self {
             Self::Value(builder, _) => builder.finish(),
-            Self::Nested(node, _) => node.finish(),
+            Self::Nested(nested) => nested.0.finish(),
         }
     }
 }
 
 /// One level of a nested column.
 pub(super) enum Node {
-    Value(ValueBuilder, DataType),
+    Value(Box<ValueBuilder>, DataType),
     List {
         field: FieldRef,
         items: Box<Node>,
@@ -168,9 +169,9 @@ pub(super) enum Node {
     Map {
         field: FieldRef,
         entries: Fields,
-        keys: ValueBuilder,
+        keys: Box<ValueBuilder>,
         /// Tells what is a key before it is one: an entry without its key cannot be taken back.
-        probe: ValueBuilder,
+        probe: Box<ValueBuilder>,
         values: Box<Node>,
         lengths: Vec<usize>,
         valid: NullBufferBuilder,
@@ -204,8 +205,8 @@ impl Node {
                 };
                 nesting.separator(level + 1)?;
                 Self::Map {
-                    keys: ValueBuilder::new(key.data_type(), rows, spelling)?,
-                    probe: ValueBuilder::new(key.data_type(), rows, spelling)?,
+                    keys: Box::new(ValueBuilder::new(key.data_type(), rows, spelling)?),
+                    probe: Box::new(ValueBuilder::new(key.data_type(), rows, spelling)?),
                     values: Box::new(inner(value.data_type(), 2)?),
                     entries: entries.clone(),
                     field: field.clone(),
@@ -218,7 +219,7 @@ impl Node {
                 fields: fields.clone(),
                 valid: NullBufferBuilder::new(rows),
             },
-            t => Self::Value(ValueBuilder::new(t, rows, spelling)?, t.clone()),
+            t => Self::Value(Box::new(ValueBuilder::new(t, rows, spelling)?), t.clone()),
         })
     }
 
