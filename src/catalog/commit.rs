@@ -172,7 +172,7 @@ impl Staging {
         &self.files
     }
 
-    /// What the names of this statement's files start with: unique among all statements.
+    /// What is in the names of this statement's files, mostly at their beginning: unique among all statements.
     pub fn file_prefix(&self) -> &str {
         &self.id
     }
@@ -528,7 +528,7 @@ struct Hidden {
 impl Hidden {
     fn hides(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
-        self.publishing.iter().any(|id| name.starts_with(id.as_str())) || self.removed.contains(path)
+        self.publishing.iter().any(|id| name.contains(id.as_str())) || self.removed.contains(path)
     }
 }
 
