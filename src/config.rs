@@ -131,6 +131,8 @@ pub struct StoreSettings {
     pub allow_private_hosts: bool,
     /// How often a request is repeated that failed by no fault of its own.
     pub request_retries: usize,
+    /// A folder for the footers of remote files.
+    pub metadata_cache_dir: Option<String>,
 }
 
 impl Default for StoreSettings {
@@ -149,6 +151,7 @@ impl Default for StoreSettings {
             allow_http: false,
             allow_private_hosts: false,
             request_retries: 8,
+            metadata_cache_dir: None,
         }
     }
 }
@@ -446,6 +449,15 @@ pub static SETTINGS: &[Setting] = &[
         doc: "how often a request to a store is repeated that failed by no fault of its own",
         get: |c| c.stores.request_retries.to_string(),
         set: |c, v| number(v, 0, 1000).map(|n| c.stores.request_retries = n),
+    },
+    Setting {
+        name: "metadata_cache_dir",
+        doc: "folder in which the footers of remote files are kept for the next time; empty means nowhere",
+        get: |c| c.stores.metadata_cache_dir.clone().unwrap_or_default(),
+        set: |c, v| {
+            c.stores.metadata_cache_dir = (!v.is_empty()).then(|| v.to_string());
+            Ok(())
+        },
     },
     Setting {
         name: "bad_rows",

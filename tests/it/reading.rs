@@ -347,3 +347,31 @@ fn what_a_query_reads_twice_is_fetched_once() {
     assert_eq!(run.code, 0, "{run:?}");
     assert!(gets(&s3.log()).len() > 1 + GROUPS);
 }
+
+#[test]
+fn footers_are_kept_on_disk_when_asked_for() {
+    let s3 = S3Server::start(&["lake"]);
+    s3.put("lake", "t.parquet", &*PARQUET);
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("footers");
+    let setting = format!("metadata_cache_dir={}", cache.display());
+    let ask = || {
+        s3.clear_log();
+        let sql = "SELECT count(*) FROM 's3://lake/t.parquet'";
+        let run = program(&s3.environment(), &["--set", &setting, "-c", sql]);
+        assert_eq!(run.out.lines().nth(1), Some(ROWS.to_string().as_str()), "{run:?}");
+        gets(&s3.log()).len()
+    };
+    assert_eq!((ask(), ask(), ask()), (1, 0, 0));
+    let kept: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut bytes = std::fs::read(&kept[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&kept[0], bytes).unwrap();
+    assert_eq!((ask(), ask()), (1, 0), "what is damaged is fetched again");
+    // A changed file is another file.
+    let mut other = PARQUET.clone();
+    other[1000] ^= 1;
+    s3.put("lake", "t.parquet", &other);
+    assert_eq!((ask(), ask()), (1, 0));
+}

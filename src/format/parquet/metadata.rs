@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::expression::pruning::Bounds;
 use crate::format::{FileColumnStatistics, FileInfo};
-use crate::storage::{ObjectFile, read_range};
+use crate::storage::{ObjectFile, cache_footer, cached_footer, read_range};
 use crate::types::{DataType, ScalarValue, TIMESTAMP, common_type, is_decimal, is_integer, normalize_type};
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::cast;
@@ -105,6 +105,9 @@ fn read_metadata(file: &ObjectFile) -> Result<ParquetMetaData> {
             file.size
         )));
     }
+    if let Some(metadata) = cached_footer(file).and_then(|footer| decode(&footer).ok()) {
+        return Ok(metadata);
+    }
     let tail = read_range(file, file.size.saturating_sub(TAIL)..file.size)?;
     let end = tail
         .len()
@@ -136,8 +139,14 @@ fn read_metadata(file: &ObjectFile) -> Result<ParquetMetaData> {
         Some(footer) => footer,
         None => read_range(file, start..file.size - 8)?,
     };
+    let metadata = decode(&footer)?;
+    cache_footer(file, &footer);
+    Ok(metadata)
+}
+
+fn decode(footer: &[u8]) -> Result<ParquetMetaData> {
     // A malformed footer must not take the process down, whatever the decoder does with it.
-    let decoded = std::panic::catch_unwind(|| ParquetMetaDataReader::decode_metadata(&footer));
+    let decoded = std::panic::catch_unwind(|| ParquetMetaDataReader::decode_metadata(footer));
     let metadata = decoded.map_err(|_| Error::bad_file("the footer is corrupt"))??;
     let implausible = |n: i64| n < 0 || n > u32::MAX as i64;
     if metadata.row_groups().iter().any(|g| implausible(g.num_rows())) {
