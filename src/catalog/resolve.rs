@@ -59,7 +59,7 @@ pub fn resolve_table(
     Ok(Table {
         name: table_name(definition),
         columns,
-        source: TableSource::Partitions(table),
+        source: TableSource::Partitions(Box::new(table)),
         statistics: TableStatistics::default(),
     })
 }

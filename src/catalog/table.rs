@@ -49,7 +49,7 @@ pub enum TableSource {
     Files(FileTable),
     /// Files in partitions that are listed when the query's conditions on the partition keys are known; no plan runs
     /// before that.
-    Partitions(PartitionedTable),
+    Partitions(Box<PartitionedTable>),
     /// A table of `information_schema`, whose rows are found when the query's conditions on names are known.
     Information(Information),
     /// Rows in memory: `information_schema`, DataFrames over arrow data. Columns have the table's types.

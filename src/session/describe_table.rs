@@ -205,7 +205,7 @@ impl Session {
             };
             let told = lines
                 .iter()
-                .filter(|[name, value, _]| !name.starts_with('#') && !(name.is_empty() && value.is_empty()));
+                .filter(|[name, value, _]| !(name.starts_with('#') || name.is_empty() && value.is_empty()));
             let text: Vec<String> = told.map(|[name, value, _]| format!("{name} {value}")).collect();
             let temporary = self.catalog().is_temporary(&database, object.name());
             rows.push(vec![

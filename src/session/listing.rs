@@ -29,7 +29,7 @@ impl Session {
         match plan {
             LogicalPlan::Scan(scan) => Ok(LogicalPlan::Scan(self.list_scan(scan, above, listed)?)),
             LogicalPlan::Filter(Filter { input, predicate }) => {
-                let input = self.list_scans(Arc::unwrap_or_clone(input), &[predicate.clone()], listed)?;
+                let input = self.list_scans(Arc::unwrap_or_clone(input), std::slice::from_ref(&predicate), listed)?;
                 Ok(LogicalPlan::Filter(Filter {
                     input: Arc::new(input),
                     predicate,
