@@ -3,15 +3,15 @@
 //! Everything outside is synchronous: [`list`] says which files a location stands for, [`read_range`] and friends give
 //! their bytes, [`open_text`] streams a compressed or plain text file.
 
-#[cfg_attr(
+#![cfg_attr(
     not(all(feature = "s3", feature = "gcs", feature = "azure", feature = "http")),
     allow(dead_code, reason = "kinds of stores that are left out leave helpers without use")
 )]
+
 mod clients;
-#[cfg_attr(
-    not(all(feature = "s3", feature = "gcs", feature = "azure", feature = "http")),
-    allow(dead_code, reason = "kinds of stores that are left out leave helpers without use")
-)]
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
+mod counting;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
 mod credentials;
 mod errors;
 mod fetch;

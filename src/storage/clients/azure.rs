@@ -3,10 +3,10 @@
 use super::{cannot_make, options, retries};
 use crate::config::StoreSettings;
 use crate::error::{Error, Result, without_secrets};
+use crate::storage::counting::Wire;
 use crate::storage::credentials::Environment;
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
-use crate::storage::wire::Wire;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 use super::{cannot_make, options, require_tls, retries};
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
+use crate::storage::counting::Wire;
 use crate::storage::credentials::{Environment, google};
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
-use crate::storage::wire::Wire;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use std::path::Path;
 use std::sync::Arc;

@@ -6,10 +6,10 @@
 use super::{CONNECT_TIMEOUT, READ_TIMEOUT, cannot_make, install_tls, options, require_tls, retries};
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
+use crate::storage::counting::counting;
 use crate::storage::credentials::Environment;
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
-use crate::storage::wire::counting;
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::http::HttpBuilder;

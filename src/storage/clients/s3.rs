@@ -3,11 +3,11 @@
 use super::{cannot_make, install_tls, options, require_tls, retries};
 use crate::config::StoreSettings;
 use crate::error::Result;
+use crate::storage::counting::Wire;
 use crate::storage::credentials::Environment;
 use crate::storage::credentials::aws::{self, Provider};
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Describe, Store, wait};
-use crate::storage::wire::Wire;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
