@@ -178,6 +178,7 @@ pub fn recover_older(catalog: &Catalog, older_than: Duration) -> bool {
                 .head(&format!("{PENDING}/{id}.json"))
                 .is_ok_and(|found| found.is_none());
             if let Some(lock) = lock_path.filter(|_| alone).and_then(|path| Lock::of_dead(&path)) {
+                remove_half_written(&lock, id);
                 lock.remove();
             }
             continue;
@@ -202,6 +203,23 @@ pub fn recover_older(catalog: &Catalog, older_than: Duration) -> bool {
         let _ = std::fs::remove_dir(local.join(PENDING));
     }
     any
+}
+
+/// On a disk an object is written under a name with a number sign before it gets its own: what is left of it when the process
+/// dies between.
+fn remove_half_written(lock: &Lock, id: &str) {
+    for entry in lock
+        .folder()
+        .map(std::fs::read_dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flatten()
+    {
+        if entry.file_name().to_string_lossy().starts_with(&format!("{id}.json#")) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn is_old(warehouse: &Folder, name: &str, older_than: Duration) -> bool {

@@ -264,14 +264,16 @@ fn is_older(root: &Folder, home: &str, older_than: Duration) -> Result<bool> {
 }
 
 /// On a disk an object is written under a name with a number sign before it gets its own. When the process dies between,
-/// that stays.
+/// that stays. A name is used for milliseconds, so one that is older than a minute is nobody's.
 fn remove_half_written(root: &Folder) {
     let Some(local) = root.local() else { return };
     for folder in [local.join(TRANSACTIONS), local.join(TRANSACTIONS).join("log")] {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let number = name.rsplit_once('#').map(|(_, number)| number.parse::<u32>());
-            if matches!(number, Some(Ok(_))) {
+            let modified = entry.metadata().and_then(|m| m.modified()).ok();
+            let age = modified.and_then(|time| time.elapsed().ok()).unwrap_or_default();
+            if matches!(number, Some(Ok(_))) && age > Duration::from_secs(60) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
