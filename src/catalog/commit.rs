@@ -127,10 +127,12 @@ impl Staging {
     }
 
     fn begin(target: Folder, kind: Kind, part_bytes: usize) -> Result<Self> {
-        let (parent, name) = target.parent()?;
-        let (root, prefix) = match kind {
-            Kind::IntoFolder => (target.clone(), format!("{TRANSACTIONS}/")),
-            _ => (parent, BESIDE.to_string()),
+        let (root, name, prefix) = match kind {
+            Kind::IntoFolder => (target.clone(), String::new(), format!("{TRANSACTIONS}/")),
+            _ => {
+                let (parent, name) = target.parent()?;
+                (parent, name, BESIDE.to_string())
+            }
         };
         super::transactions::sweep(&target);
         let mut id = new_id();

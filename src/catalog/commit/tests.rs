@@ -346,3 +346,10 @@ fn of_two_that_add_to_a_folder_that_is_not_there_each_does() {
     assert_eq!(seen(target), ["p=1/x", "p=1/y", "p=2/z"]);
     assert!(left(target).is_empty(), "{:?}", left(target));
 }
+
+#[test]
+fn a_bucket_as_a_whole_is_written_to() {
+    let target = "memory://whole-bucket";
+    add(target, &["p=1/x", "y"]);
+    assert_eq!(seen(target), ["p=1/x", "y"]);
+}
