@@ -483,7 +483,9 @@ fn finish_own(root: &Folder, id: &str, begin: Option<u64>) -> Result<()> {
     if let Some(begin) = begin.filter(|_| !ended) {
         check_ended(root, id, begin)?;
     }
-    crate::storage::discard(root, &home_of(id))
+    // The write is done; what cannot be tidied up now is tidied up by the next.
+    let _ = crate::storage::discard(root, &home_of(id));
+    Ok(())
 }
 
 fn still_open(root: &Folder, open: &Open) -> Result<bool> {

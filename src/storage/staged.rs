@@ -206,7 +206,14 @@ impl StagedFiles {
                 true => Ok(()),
                 false => Err(Error::conflict(format!("{} is there already", self.root.shown(&path)))),
             },
-            (None, [_]) => publish(&self.root, &self.home, &files),
+            (None, [_]) => {
+                publish(&self.root, &self.home, &files)?;
+                // Its upload is no more, and need not be aborted.
+                let notes = (1..=self.state.lock().notes).map(|n| self.note_path(n));
+                // The file is there: what is left of the notes is nobody's concern but of those who tidy up.
+                let _ = self.root.delete(&notes.collect::<Vec<_>>());
+                Ok(())
+            }
             _ => Err(Error::internal("one file is published in one step, not several")),
         }
     }
@@ -271,8 +278,11 @@ impl StagedFiles {
             id: id.into(),
         };
         let text = serde_json::to_vec(&note).map_err(|e| Error::internal(format!("note of an upload: {e}")))?;
-        self.root
-            .write(&format!("{}/{UPLOAD}{number:05}.json", self.home), text.into())
+        self.root.write(&self.note_path(number), text.into())
+    }
+
+    fn note_path(&self, number: usize) -> String {
+        format!("{}/{UPLOAD}{number:05}.json", self.home)
     }
 
     /// Publishes all files, and removes what is left of the write.
@@ -357,6 +367,7 @@ pub fn discard(root: &Folder, home: &str) -> Result<()> {
     for note in &notes {
         if let (Some(content), Some(uploads)) = (root.read(note)?, &root.store.uploads)
             && let Ok(note) = serde_json::from_slice::<UploadNote>(&content)
+            && !is_completed(root, home, &note)?
         {
             match wait(uploads.abort_multipart(&root.key(&note.path), &note.id))? {
                 // One that was completed or aborted is no more.
@@ -373,6 +384,13 @@ pub fn discard(root: &Folder, home: &str) -> Result<()> {
         let _ = std::fs::remove_dir_all(local.join(home));
     }
     Ok(())
+}
+
+/// Whether an upload of a write was completed: the names of its files carry its id and are used once. A single file has the
+/// name that was asked for, which tells nothing.
+fn is_completed(root: &Folder, home: &str, note: &UploadNote) -> Result<bool> {
+    let id = home.rsplit(['/', '-']).next().unwrap_or(home);
+    Ok(note.path.contains(id) && root.head(&note.path)?.is_some())
 }
 
 /// Stores answer in various ways that there is no such upload; one that is there gives an error again when it is tried

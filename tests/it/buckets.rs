@@ -233,6 +233,29 @@ fn writers_at_the_same_time_add_up_or_conflict() {
     assert_eq!(bucket.left(), Vec::<String>::new());
 }
 
+/// Files that are large enough for uploads in parts.
+#[test]
+fn large_files_are_uploaded_in_parts() {
+    let bucket = S3Server::start(&["lake"]);
+    let rows =
+        "SELECT to_hex(sha256(to_utf8(CAST(x AS VARCHAR)))) AS h, x % 2 AS p FROM UNNEST(sequence(1, 260000)) AS a(x)";
+    bucket.ok(&format!(
+        "SET upload_part_size = '5MB'; CREATE TABLE t WITH (partitioned_by = ARRAY['p']) AS {rows}; \
+         INSERT OVERWRITE t {rows}; CREATE TABLE one AS SELECT h FROM t; \
+         COPY t TO 's3://lake/w/single.parquet'; COPY t TO 's3://lake/w/single.parquet'"
+    ));
+    assert!(bucket.server().count("POST", "uploads") >= 4, "uploads are begun");
+    assert_eq!(
+        bucket.ok("SELECT count(DISTINCT h) FROM t; SELECT count(*) FROM one"),
+        "260000\n260000\n"
+    );
+    assert_eq!(
+        bucket.ok("SELECT count(*) FROM 's3://lake/w/single.parquet'"),
+        "260000\n"
+    );
+    assert_eq!((bucket.left(), bucket.open_uploads()), (vec![], 0));
+}
+
 #[test]
 fn open_writes_are_shown_resumed_and_aborted() {
     let bucket = S3Server::start(&["lake"]);
