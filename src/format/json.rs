@@ -2,6 +2,7 @@
 //! member is NULL, numbers and booleans are taken as text where a column is declared as text. What is no JSON object, and a
 //! member that is no value of its column's type, make a bad row ([`super::bad_rows`]).
 
+mod values;
 mod write;
 
 pub use write::write_json;
@@ -9,20 +10,20 @@ pub use write::write_json;
 use super::bad_rows::{BadRowLog, BadRowOptions, Fault};
 use super::columns::{ColumnSource, column_sources, finish_batch, without};
 use super::lines::{Lines, chunks};
+use super::nested::Node;
 use super::registry::{FormatOption, Options};
 use super::spelling::Spelling;
-use super::values::ValueBuilder;
 use super::{BatchReader, FileFormat, FileInfo, Partition, ScanRequest};
 use crate::error::{Error, Result};
 use crate::storage::{Compression, ObjectFile};
-use crate::types::{DataType, ScalarValue, array_of, common_type, row_of, type_name};
+use crate::types::{DataType, ScalarValue, array_of, common_type, row_of};
 use crate::vector::{Batch, Column};
-use arrow::array::*;
-use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{Field, Fields};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use values::{Members, kind};
 
 /// Lines and bytes of a file that are looked at for its columns.
 const SAMPLE_LINES: usize = 20_000;
@@ -141,16 +142,23 @@ impl FileFormat for JsonFormat {
         // Every column is looked up by name in each document, so the position only has to say that it is in the file.
         let sources = column_sources(request, partition, |_| Some(0))?;
         let lines = Lines::open(&partition.file, partition.start..partition.end)?;
-        let members = request.columns.iter().map(|c| self.names.member(&c.name)).collect();
+        let columns = request
+            .columns
+            .iter()
+            .zip(&sources)
+            .map(|(column, source)| match source {
+                ColumnSource::Constant(_) => Ok(None),
+                ColumnSource::File(_) => Node::new(&column.data_type, request.batch_rows, &self.spelling).map(Some),
+            });
         Ok(Box::new(JsonReader {
             bad_rows: BadRowLog::new(&partition.file, lines.compression),
             lines,
             request: request.clone(),
+            columns: columns.collect::<Result<_>>()?,
             sources,
-            members,
+            wanted: self.names.wanted(request.columns.iter().map(|c| c.name.as_ref())),
             names: self.names.clone(),
             ignore_malformed: self.ignore_malformed,
-            spelling: self.spelling.clone(),
         }))
     }
 }
@@ -175,32 +183,42 @@ impl Names {
             .unwrap_or_else(|| column.to_string())
     }
 
-    /// Takes the member of that name out of a document.
-    fn take(&self, document: &mut Value, name: &str) -> Value {
-        let Some(members) = document.as_object_mut() else {
-            return Value::Null;
-        };
-        // Most files spell names as the table does.
-        if let Some(value) = members.get_mut(name) {
-            return value.take();
+    /// Which columns a member is the value of, by its name as [`Names::key`] has it.
+    fn wanted<'c>(&self, columns: impl Iterator<Item = &'c str>) -> HashMap<String, Vec<(usize, String)>> {
+        let mut wanted: HashMap<String, Vec<(usize, String)>> = HashMap::new();
+        for (i, column) in columns.enumerate() {
+            let member = self.member(column);
+            let key = self.key(&member).into_owned();
+            wanted.entry(key).or_default().push((i, member));
         }
-        let same = |found: &str| match (self.ignore_case, self.dots) {
-            (true, false) => found.eq_ignore_ascii_case(name),
-            (true, true) => found.replace('.', "_").eq_ignore_ascii_case(name),
-            (false, true) => found.replace('.', "_") == name,
-            (false, false) => false,
-        };
-        let found = members.iter_mut().find(|(n, _)| same(n));
-        found.map_or(Value::Null, |(_, value)| value.take())
+        wanted
+    }
+
+    /// The name without what makes no difference.
+    fn key<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        let mut key = Cow::Borrowed(name);
+        if self.dots && name.contains('.') {
+            key = Cow::Owned(name.replace('.', "_"));
+        }
+        if self.ignore_case && key.contains(|c: char| c.is_ascii_uppercase()) {
+            key.to_mut().make_ascii_lowercase();
+        }
+        key
     }
 }
 
-/// The document in a line, without blanks around it.
-fn document(text: &[u8]) -> Result<Value, Fault> {
-    let what = match serde_json::from_slice(text) {
-        Ok(value @ Value::Object(_)) => return Ok(value),
-        Ok(other) => format!("expected a JSON object, found {}", kind(&other)),
-        Err(e) => format!("character {}: not JSON: {}", e.column(), cause(&e)),
+/// The members of the document in a line, without blanks around it.
+fn document(text: &[u8]) -> Result<Members<'_>, Fault> {
+    let not_json = |e: serde_json::Error| format!("character {}: not JSON: {}", e.column(), cause(&e));
+    let what = match text.first() {
+        Some(b'{') => match serde_json::from_slice(text) {
+            Ok(members) => return Ok(members),
+            Err(e) => not_json(e),
+        },
+        _ => match serde_json::from_slice::<&RawValue>(text) {
+            Ok(other) => format!("expected a JSON object, found {}", kind(other.get())),
+            Err(e) => not_json(e),
+        },
     };
     Err(Fault::of_row(what).with_hint("a JSON file has one object per line"))
 }
@@ -209,17 +227,6 @@ fn document(text: &[u8]) -> Result<Value, Fault> {
 fn cause(e: &serde_json::Error) -> String {
     let text = e.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_string()
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 fn widen(columns: &mut Vec<(Arc<str>, DataType)>, name: &str, t: DataType) {
@@ -280,40 +287,35 @@ struct JsonReader {
     lines: Lines,
     request: Arc<ScanRequest>,
     sources: Vec<ColumnSource>,
-    /// What the member of each column is called.
-    members: Vec<String>,
+    /// The values of the batch so far; none where the column is constant.
+    columns: Vec<Option<Node>>,
+    /// The columns, each with the name of its member, by what members' names have in common.
+    wanted: HashMap<String, Vec<(usize, String)>>,
     names: Names,
     ignore_malformed: bool,
-    spelling: Spelling,
     bad_rows: BadRowLog,
 }
 
-impl JsonReader {
-    /// Adds the values of one document to the columns, NULL for what is wrong; the first thing that is.
-    fn take(&self, mut document: Value, columns: &mut [Vec<Value>]) -> Option<Fault> {
-        let mut fault = None;
-        let wanted = self.request.columns.iter().zip(&self.members).zip(&self.sources);
-        for (((column, member), source), values) in wanted.zip(columns) {
-            if matches!(source, ColumnSource::Constant(_)) {
-                continue;
-            }
-            let value = self.names.take(&mut document, member);
-            // Checked here, where the line is known; building arrays of checked values cannot fail.
-            match check(&value, &column.data_type, &self.spelling) {
-                Ok(()) => values.push(value),
-                Err(what) => {
-                    values.push(Value::Null);
-                    fault.get_or_insert_with(|| Fault::of_column(&column.name, what));
-                }
+/// The value found for a column, and whether its name was spelled as the column's.
+type Found<'a> = Option<(&'a RawValue, bool)>;
+
+/// The value of each column; the last member of a name counts, and one that is spelled exactly before others.
+fn find<'a>(members: &Members<'a>, names: &Names, wanted: &HashMap<String, Vec<(usize, String)>>) -> Vec<Found<'a>> {
+    let mut found: Vec<Found> = vec![None; wanted.values().map(Vec::len).sum()];
+    for (name, value) in &members.0 {
+        for (column, member) in wanted.get(names.key(name).as_ref()).into_iter().flatten() {
+            let exact = name == member;
+            let slot = &mut found[*column];
+            if exact || !matches!(slot, Some((_, true))) {
+                *slot = Some((value, exact));
             }
         }
-        fault
     }
+    found
 }
 
 impl BatchReader for JsonReader {
     fn next(&mut self) -> Result<Option<Batch>> {
-        let mut columns: Vec<Vec<Value>> = vec![vec![]; self.request.columns.len()];
         let (mut rows, mut dropped) = (0, vec![]);
         while rows < self.request.batch_rows {
             let Some(line) = self.lines.next_line()? else { break };
@@ -321,13 +323,27 @@ impl BatchReader for JsonReader {
             if line.is_empty() {
                 continue;
             }
-            let fault = match document(line) {
-                Ok(document) => self.take(document, &mut columns),
-                Err(fault) => {
-                    self.take(Value::Null, &mut columns);
-                    Some(fault).filter(|_| !self.ignore_malformed)
+            let mut fault = None;
+            let found = match document(line) {
+                Ok(members) => find(&members, &self.names, &self.wanted),
+                Err(malformed) => {
+                    fault = Some(malformed).filter(|_| !self.ignore_malformed);
+                    vec![]
                 }
             };
+            for (i, column) in self.columns.iter_mut().enumerate() {
+                let Some(column) = column else { continue };
+                match found.get(i).copied().flatten() {
+                    None => column.append_null(),
+                    Some((value, _)) => {
+                        let mut bad = None;
+                        column.append_json(value.get(), &mut bad);
+                        if let Some(what) = bad.filter(|_| fault.is_none()) {
+                            fault = Some(Fault::of_column(&self.request.columns[i].name, what));
+                        }
+                    }
+                }
+            }
             if let Some(fault) = fault {
                 let (start, row) = (self.lines.start(), self.lines.line());
                 if !self.bad_rows.note(&self.request.bad_rows, start, &fault, row)? {
@@ -340,21 +356,12 @@ impl BatchReader for JsonReader {
             self.bad_rows.flush(&self.request.bad_rows)?;
             return Ok(None);
         }
-        let decoded = columns
-            .iter()
-            .zip(&self.request.columns)
-            .zip(&self.sources)
-            .map(|((values, column), source)| {
-                Ok(match source {
-                    ColumnSource::Constant(_) => None,
-                    ColumnSource::File(_) => {
-                        let values: Vec<&Value> = values.iter().collect();
-                        Some(Column::Array(build(&values, &column.data_type, &self.spelling)?))
-                    }
-                })
-            });
-        let decoded = decoded.collect::<Result<_>>()?;
-        finish_batch(&self.request, &self.sources, decoded, rows, without(rows, &dropped)).map(Some)
+        let columns = self.columns.iter_mut().map(|column| {
+            let values = column.as_mut().map(Node::finish).transpose()?;
+            Ok(values.map(Column::Array))
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        finish_batch(&self.request, &self.sources, columns, rows, without(rows, &dropped)).map(Some)
     }
 }
 
@@ -363,137 +370,6 @@ impl Drop for JsonReader {
     fn drop(&mut self) {
         let _ = self.bad_rows.flush(&self.request.bad_rows);
     }
-}
-
-fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
-    let members = match value {
-        Value::Object(members) => members,
-        _ => return &Value::Null,
-    };
-    let same = || {
-        members
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v)
-    };
-    members.get(name).or_else(same).unwrap_or(&Value::Null)
-}
-
-/// What is wrong with a value for a column of this type.
-fn check(value: &Value, t: &DataType, spelling: &Spelling) -> Result<(), String> {
-    match (value, t) {
-        (Value::Null, _) | (_, DataType::Utf8View) => Ok(()),
-        (Value::Array(items), DataType::List(f)) => items.iter().try_for_each(|v| check(v, f.data_type(), spelling)),
-        (Value::Object(_), DataType::Struct(fields)) => fields
-            .iter()
-            .try_for_each(|f| check(field(value, f.name()), f.data_type(), spelling)),
-        (Value::Object(members), DataType::Map(entries, _)) => {
-            let (key, item) = map_types(entries)?;
-            members.iter().try_for_each(|(k, v)| {
-                scalar(&Value::String(k.clone()), &key, spelling)?;
-                check(v, &item, spelling)
-            })
-        }
-        (value, t) if !t.is_nested() && !value.is_array() && !value.is_object() => scalar(value, t, spelling),
-        (value, t) => Err(format!("expected {}, found {}", type_name(t), kind(value))),
-    }
-}
-
-fn scalar(value: &Value, t: &DataType, spelling: &Spelling) -> Result<(), String> {
-    let mut builder = ValueBuilder::new(t, 1, spelling).map_err(|e| e.message().to_string())?;
-    builder
-        .append(text(value).as_bytes())
-        .ok_or_else(|| format!("\"{}\" is not a value of type {}", text(value), type_name(t)))
-}
-
-fn map_types(entries: &Field) -> Result<(DataType, DataType), String> {
-    match entries.data_type() {
-        DataType::Struct(kv) if kv.len() == 2 => Ok((kv[0].data_type().clone(), kv[1].data_type().clone())),
-        other => Err(format!("a map of {other}")),
-    }
-}
-
-/// A value as text: strings as they are, everything else as JSON. Whole doubles lose their fraction for integer columns.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(s) => s.clone(),
-        Value::Number(n) => match n.as_f64() {
-            Some(f) if n.is_f64() && f.fract() == 0.0 && f.abs() < 1e15 => format!("{}", f as i64),
-            _ => n.to_string(),
-        },
-        other => other.to_string(),
-    }
-}
-
-/// An array of the values, which [`check`] has let through.
-fn build(values: &[&Value], t: &DataType, spelling: &Spelling) -> Result<ArrayRef> {
-    let valid = || -> NullBuffer { values.iter().map(|v| !v.is_null()).collect() };
-    Ok(match t {
-        DataType::List(item) => {
-            let items = |v: &&'_ Value| v.as_array().map_or(0, Vec::len);
-            let offsets = OffsetBuffer::from_lengths(values.iter().map(items));
-            let flat: Vec<&Value> = values.iter().filter_map(|v| v.as_array()).flatten().collect();
-            Arc::new(ListArray::try_new(
-                item.clone(),
-                offsets,
-                build(&flat, item.data_type(), spelling)?,
-                Some(valid()),
-            )?)
-        }
-        DataType::Struct(fields) => {
-            let members = |f: &Arc<Field>| {
-                build(
-                    &values.iter().map(|v| field(v, f.name())).collect::<Vec<_>>(),
-                    f.data_type(),
-                    spelling,
-                )
-            };
-            let arrays = fields.iter().map(members).collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new_with_length(
-                fields.clone(),
-                arrays,
-                Some(valid()),
-                values.len(),
-            )?)
-        }
-        DataType::Map(entries, sorted) => {
-            let (key, item) = map_types(entries).map_err(Error::internal)?;
-            let objects = || values.iter().filter_map(|v| v.as_object());
-            let offsets = OffsetBuffer::from_lengths(values.iter().map(|v| v.as_object().map_or(0, |o| o.len())));
-            let keys: Vec<Value> = objects().flat_map(|o| o.keys().cloned().map(Value::String)).collect();
-            let keys = build(&keys.iter().collect::<Vec<_>>(), &key, spelling)?;
-            let items = build(&objects().flat_map(|o| o.values()).collect::<Vec<_>>(), &item, spelling)?;
-            let fields: Fields = match entries.data_type() {
-                DataType::Struct(fields) => fields.clone(),
-                _ => Fields::empty(),
-            };
-            let pairs = StructArray::try_new(fields, vec![keys, items], None)?;
-            Arc::new(MapArray::try_new(
-                entries.clone(),
-                offsets,
-                pairs,
-                Some(valid()),
-                *sorted,
-            )?)
-        }
-        t => {
-            let mut builder = ValueBuilder::new(t, values.len(), spelling)?;
-            for value in values {
-                match value {
-                    Value::Null => builder.append_null(),
-                    Value::String(s) => append(&mut builder, s)?,
-                    other if builder.is_string() => append(&mut builder, &other.to_string())?,
-                    other => append(&mut builder, &text(other))?,
-                }
-            }
-            builder.finish()?
-        }
-    })
-}
-
-fn append(builder: &mut ValueBuilder, text: &str) -> Result<()> {
-    let done = builder.append(text.as_bytes());
-    done.ok_or_else(|| Error::internal(format!("the value {text} was checked before")))
 }
 
 #[cfg(test)]

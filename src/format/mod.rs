@@ -5,6 +5,7 @@ mod columns;
 pub mod csv;
 pub mod json;
 mod lines;
+mod nested;
 pub mod parquet;
 mod patterns;
 mod registry;

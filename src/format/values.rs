@@ -6,6 +6,7 @@ use crate::types::{DataType, ScalarValue, TIMESTAMP, type_name};
 use arrow::array::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Collects one column from the text of its fields.
@@ -108,8 +109,8 @@ impl ValueBuilder {
             Kind::Int16(b) => b.append_value(parse_integer(text)?.try_into().ok()?),
             Kind::Int32(b) => b.append_value(parse_integer(text)?.try_into().ok()?),
             Kind::Int64(b) => b.append_value(parse_integer(text)?),
-            Kind::Float32(b) => b.append_value(std::str::from_utf8(text).ok()?.parse().ok()?),
-            Kind::Float64(b) => b.append_value(std::str::from_utf8(text).ok()?.parse().ok()?),
+            Kind::Float32(b) => b.append_value(parse_float(text, |f: &f32| f.is_infinite())?),
+            Kind::Float64(b) => b.append_value(parse_float(text, |f: &f64| f.is_infinite())?),
             Kind::Decimal64(b, p, s) => b.append_value(parse_decimal(text, *p, *s)?.try_into().ok()?),
             Kind::Decimal128(b, p, s) => b.append_value(parse_decimal(text, *p, *s)?),
             Kind::Date(b) => b.append_value(match parse_integer(text) {
@@ -250,8 +251,26 @@ fn parse_integer(text: &[u8]) -> Option<i64> {
     if negative { Some(value) } else { value.checked_neg() }
 }
 
+/// The nearest float. Digits that stand for more than the greatest one are no value; the word infinity is.
+fn parse_float<F: FromStr>(text: &[u8], is_infinite: impl Fn(&F) -> bool) -> Option<F> {
+    let float = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!is_infinite(&float) || !text.iter().any(u8::is_ascii_digit)).then_some(float)
+}
+
+/// The value of a number without a fraction, as `12`, `12.0` and `1.2e1` are.
+pub(crate) fn whole_number(text: &[u8]) -> Option<i64> {
+    let (value, exact) = parse_unscaled(text, 0)?;
+    value.try_into().ok().filter(|_| exact)
+}
+
 /// The unscaled value; digits beyond the scale are rounded half up, more than `precision` digits do not fit.
 fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
+    let (value, _) = parse_unscaled(text, scale)?;
+    (value.unsigned_abs() < 10u128.checked_pow(precision as u32)?).then_some(value)
+}
+
+/// The value in units of 10 to the power of minus `scale`, rounded half up, and whether it is exact.
+fn parse_unscaled(text: &[u8], scale: i8) -> Option<(i128, bool)> {
     let (mantissa, exponent) = match text.iter().position(|b| matches!(b, b'e' | b'E')) {
         Some(at) => (text.get(..at)?, parse_integer(text.get(at + 1..)?)?),
         None => (text, 0),
@@ -264,7 +283,7 @@ fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
     // The place of the next digit counted in powers of ten of the unscaled value.
     let whole = digits.iter().position(|b| *b == b'.').unwrap_or(digits.len()) as i64;
     let mut place = whole.checked_add(exponent)?.checked_add(scale as i64)?;
-    let (mut value, mut round, mut any) = (0i128, false, false);
+    let (mut value, mut round, mut exact, mut any) = (0i128, false, true, false);
     for b in digits.iter().filter(|b| **b != b'.') {
         let digit = b.wrapping_sub(b'0');
         if digit > 9 {
@@ -276,6 +295,7 @@ fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
             0 => round = digit >= 5,
             _ => {}
         }
+        exact &= place > 0 || digit == 0;
         place -= 1;
     }
     if !any || digits.iter().filter(|b| **b == b'.').count() > 1 {
@@ -285,8 +305,7 @@ fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
         value = value.checked_mul(10i128.checked_pow(place.try_into().ok()?)?)?;
     }
     value = value.checked_add(round as i128)?;
-    let fits = value < 10i128.checked_pow(precision as u32)?;
-    fits.then_some(if negative { -value } else { value })
+    Some((if negative { -value } else { value }, exact))
 }
 
 /// Digits at the start as a number, and the rest.
@@ -391,6 +410,16 @@ mod tests {
         assert_eq!(parse_decimal(b"1.2.3", 5, 2), None);
         assert_eq!(parse_decimal(b"1e999999999999", 5, 2), None);
         assert_eq!(parse_decimal(b"", 5, 2), None);
+        assert_eq!(whole_number(b"-3.0"), Some(-3));
+        assert_eq!(whole_number(b"9.223372036854775807e18"), Some(i64::MAX));
+        assert_eq!(whole_number(b"9223372036854775808"), None);
+        assert_eq!(whole_number(b"1.0000000000000000001"), None);
+        assert_eq!(parse_float(b"1e23", |f: &f64| f.is_infinite()), Some(1e23));
+        assert_eq!(parse_float(b"1e400", |f: &f64| f.is_infinite()), None);
+        assert_eq!(
+            parse_float(b"-Infinity", |f: &f64| f.is_infinite()),
+            Some(f64::NEG_INFINITY)
+        );
     }
 
     #[test]

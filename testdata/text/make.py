@@ -23,6 +23,31 @@ write("ragged/ragged.csv", b"1,a,10\n2,b\n3,c,30,x\n4,d,forty\n5,e,50\n")
 write("quotes/quotes.csv", b'1,"a"b\n2,"c"\n3,"never closed\n4,d\n')
 write("footer/report.csv", b"report of the day; \"draft\nid,amount\n1,1.5\n2,2.5\n\ntotal,4.0\nend of report\n\n")
 write("json/events.json", b'{"id":1,"v":1.5}\n{"id":2,"v":"x"}\nnot json\n[3]\n\r\n{"id":4,"v":null}\r{"id":5}\r\n')
+# Numbers that are hard to read (double, decimal(38,10), bigint), and numbers that no value of the type can hold.
+numbers = [
+    ("1e23", "1234567890123456789012345678.0123456789", "9223372036854775807"),
+    ("4.9406564584124654e-324", "0.00000000005", "-9223372036854775808"),
+    ("2.2250738585072011e-308", "-0.1", "3.0"),
+    ("9007199254740993", "12e3", "9007199254740993"),
+    ("31.245270191439438", "0.1234567890123456789", "12e2"),
+    ("121.48791951161945", "-99999999999999999999", "-0"),
+    ("1.7976931348623157e308", "1E-10", "1.0e0"),
+    ("0.30000000000000004", "9999999999999999999999999999.9999999999", "100"),
+]
+whole = {"3.0": "3", "12e2": "1200", "-0": "0", "1.0e0": "1"}
+bad = [
+    ("1e400", "0", "0"),
+    ("0", "0", "9223372036854775808"),
+    ("0", "0", "1.5"),
+    ("0", "1e28", "0"),
+    ("-1.8e308", "0", "0"),
+]
+json = lambda i, d, n, b, more="": '{"id":%d,"d":%s,"n":%s,"i":%s%s}\n' % (i, d, n, b, more)
+write("numbers/numbers.json", "".join(json(i, d, n, b, ',"all":{"d":[%s]}' % d) for i, (d, n, b) in enumerate(numbers, 1)).encode())
+write("numbers/bad.json", "".join(json(i, *row) for i, row in enumerate(bad, 9)).encode())
+csv = lambda i, d, n, b: "%d,%s,%s,%s\n" % (i, d, n, whole.get(b, b))
+write("numbers/numbers.csv", ("id,d,n,i\n" + "".join(csv(i, *row) for i, row in enumerate(numbers, 1))).encode())
+write("numbers/bad.csv", ("id,d,n,i\n" + "".join(csv(i, *row) for i, row in enumerate(bad, 9))).encode())
 # Hive's own layout: \001 between fields, \002 between items, \003 between keys and values, \004 one level deeper.
 write(
     "hive/nested.txt",

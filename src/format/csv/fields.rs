@@ -6,14 +6,11 @@
 use super::records::{Field as RowField, Row};
 use super::{CsvOptions, is_null};
 use crate::error::{Error, Result};
-use crate::format::spelling::Spelling;
+use crate::format::nested::Node;
 use crate::format::values::ValueBuilder;
 use crate::types::{DataType, type_name};
-use arrow::array::{ArrayRef, ListArray, MapArray, NullBufferBuilder, StructArray};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{FieldRef, Fields};
+use arrow::array::ArrayRef;
 use memchr::{memchr, memchr2};
-use std::sync::Arc;
 
 /// Levels of nesting, that of the fields included, for which Hive has separators.
 const LEVELS: usize = 8;
@@ -93,10 +90,13 @@ impl FieldBuilder {
     /// `Unsupported` for nested types where the format has none.
     pub fn new(data_type: &DataType, rows: usize, options: &CsvOptions) -> Result<Self> {
         Ok(match &options.nesting {
-            Some(nesting) if data_type.is_nested() => Self::Nested(Box::new((
-                Node::new(data_type, rows, 1, nesting, &options.spelling)?,
-                nesting.clone(),
-            ))),
+            Some(nesting) if data_type.is_nested() => {
+                check_levels(data_type, 1, nesting)?;
+                Self::Nested(Box::new((
+                    Node::new(data_type, rows, &options.spelling)?,
+                    nesting.clone(),
+                )))
+            }
             _ => Self::Value(
                 Box::new(ValueBuilder::new(data_type, rows, &options.spelling)?),
                 data_type.clone(),
@@ -142,7 +142,7 @@ impl FieldBuilder {
             Self::Nested(nested) => {
                 let (node, nesting) = nested.as_mut();
                 let mut bad = None;
-                node.append(raw, 1, nesting, scratch, &mut bad);
+                node.append_text(raw, 1, nesting, scratch, &mut bad);
                 bad.map_or(Ok(()), Err)
             }
         }
@@ -157,88 +157,36 @@ impl FieldBuilder {
     }
 }
 
-/// One level of a nested column.
-pub(super) enum Node {
-    Value(Box<ValueBuilder>, DataType),
-    List {
-        field: FieldRef,
-        items: Box<Node>,
-        lengths: Vec<usize>,
-        valid: NullBufferBuilder,
-    },
-    Map {
-        field: FieldRef,
-        entries: Fields,
-        keys: Box<ValueBuilder>,
-        /// Tells what is a key before it is one: an entry without its key cannot be taken back.
-        probe: Box<ValueBuilder>,
-        values: Box<Node>,
-        lengths: Vec<usize>,
-        valid: NullBufferBuilder,
-    },
-    Row {
-        fields: Fields,
-        members: Vec<Node>,
-        valid: NullBufferBuilder,
-    },
+/// # Errors
+/// When the type has more levels than there are separators.
+fn check_levels(t: &DataType, level: usize, nesting: &Nesting) -> Result<()> {
+    match t {
+        DataType::List(item) => {
+            nesting.separator(level)?;
+            check_levels(item.data_type(), level + 1, nesting)
+        }
+        DataType::Map(entries, _) => {
+            nesting.separator(level + 1)?;
+            match entries.data_type() {
+                DataType::Struct(entry) => entry
+                    .iter()
+                    .try_for_each(|f| check_levels(f.data_type(), level + 2, nesting)),
+                _ => Ok(()),
+            }
+        }
+        DataType::Struct(fields) => {
+            nesting.separator(level)?;
+            fields
+                .iter()
+                .try_for_each(|f| check_levels(f.data_type(), level + 1, nesting))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Node {
-    fn new(t: &DataType, rows: usize, level: usize, nesting: &Nesting, spelling: &Spelling) -> Result<Self> {
-        if t.is_nested() {
-            nesting.separator(level)?;
-        }
-        let inner = |t: &DataType, deeper: usize| Self::new(t, rows, level + deeper, nesting, spelling);
-        Ok(match t {
-            DataType::List(field) => Self::List {
-                items: Box::new(inner(field.data_type(), 1)?),
-                field: field.clone(),
-                lengths: vec![],
-                valid: NullBufferBuilder::new(rows),
-            },
-            DataType::Map(field, _) => {
-                let DataType::Struct(entries) = field.data_type() else {
-                    return Err(Error::internal("a map of something else than entries"));
-                };
-                let [key, value] = entries.as_ref() else {
-                    return Err(Error::internal("an entry of a map has a key and a value"));
-                };
-                nesting.separator(level + 1)?;
-                Self::Map {
-                    keys: Box::new(ValueBuilder::new(key.data_type(), rows, spelling)?),
-                    probe: Box::new(ValueBuilder::new(key.data_type(), rows, spelling)?),
-                    values: Box::new(inner(value.data_type(), 2)?),
-                    entries: entries.clone(),
-                    field: field.clone(),
-                    lengths: vec![],
-                    valid: NullBufferBuilder::new(rows),
-                }
-            }
-            DataType::Struct(fields) => Self::Row {
-                members: fields.iter().map(|f| inner(f.data_type(), 1)).collect::<Result<_>>()?,
-                fields: fields.clone(),
-                valid: NullBufferBuilder::new(rows),
-            },
-            t => Self::Value(Box::new(ValueBuilder::new(t, rows, spelling)?), t.clone()),
-        })
-    }
-
-    fn append_null(&mut self) {
-        match self {
-            Self::Value(builder, _) => builder.append_null(),
-            Self::List { lengths, valid, .. } | Self::Map { lengths, valid, .. } => {
-                lengths.push(0);
-                valid.append_null();
-            }
-            Self::Row { members, valid, .. } => {
-                members.iter_mut().for_each(Self::append_null);
-                valid.append_null();
-            }
-        }
-    }
-
     /// Appends a value. The first part that is none of its type is put into `bad` and NULL.
-    fn append(
+    fn append_text(
         &mut self,
         text: &[u8],
         level: usize,
@@ -270,7 +218,7 @@ impl Node {
             } => {
                 let mut length = 0;
                 for piece in pieces(text, level).filter(|_| !text.is_empty()) {
-                    items.append(piece, level + 1, nesting, scratch, bad);
+                    items.append_text(piece, level + 1, nesting, scratch, bad);
                     length += 1;
                 }
                 lengths.push(length);
@@ -300,7 +248,7 @@ impl Node {
                         continue;
                     }
                     match entry.rest {
-                        Some(value) => values.append(value, level + 2, nesting, scratch, bad),
+                        Some(value) => values.append_text(value, level + 2, nesting, scratch, bad),
                         None => values.append_null(),
                     }
                     length += 1;
@@ -312,52 +260,13 @@ impl Node {
                 let mut pieces = pieces(text, level);
                 for member in members {
                     match pieces.next() {
-                        Some(piece) => member.append(piece, level + 1, nesting, scratch, bad),
+                        Some(piece) => member.append_text(piece, level + 1, nesting, scratch, bad),
                         None => member.append_null(),
                     }
                 }
                 valid.append_non_null();
             }
         }
-    }
-
-    fn finish(&mut self) -> Result<ArrayRef> {
-        Ok(match self {
-            Self::Value(builder, _) => builder.finish()?,
-            Self::List {
-                field,
-                items,
-                lengths,
-                valid,
-            } => {
-                let offsets = OffsetBuffer::from_lengths(std::mem::take(lengths));
-                Arc::new(ListArray::try_new(
-                    field.clone(),
-                    offsets,
-                    items.finish()?,
-                    valid.finish(),
-                )?)
-            }
-            Self::Map {
-                field,
-                entries,
-                keys,
-                probe,
-                values,
-                lengths,
-                valid,
-            } => {
-                probe.finish()?;
-                let offsets = OffsetBuffer::from_lengths(std::mem::take(lengths));
-                let pairs = StructArray::try_new(entries.clone(), vec![keys.finish()?, values.finish()?], None)?;
-                Arc::new(MapArray::try_new(field.clone(), offsets, pairs, valid.finish(), false)?)
-            }
-            Self::Row { fields, members, valid } => {
-                let nulls = valid.finish();
-                let arrays = members.iter_mut().map(Self::finish).collect::<Result<Vec<_>>>()?;
-                Arc::new(StructArray::try_new(fields.clone(), arrays, nulls)?)
-            }
-        })
     }
 }
 

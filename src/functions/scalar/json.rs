@@ -12,6 +12,10 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+/// Levels of JSON that is put in order.
+const MAX_DEPTH: usize = 128;
 
 pub(super) static FUNCTIONS: &[ScalarFunction] = &[
     function(
@@ -360,7 +364,7 @@ fn scalar_text(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Copies JSON without the white space between its parts.
-fn push_compact(raw: &str, out: &mut String) {
+pub(crate) fn push_compact(raw: &str, out: &mut String) {
     let (mut quoted, mut escaped) = (false, false);
     for c in raw.chars() {
         if quoted || !c.is_ascii_whitespace() {
@@ -378,11 +382,48 @@ fn json_parse(a: &Arguments) -> Result<Column> {
     let json = a.strings_of(0)?;
     a.strings(|row, out| {
         let json = json.get(row);
-        let mut value: Value = serde_json::from_str(json).map_err(|e| not_json(json, &e))?;
-        value.sort_all_objects();
-        out.push_str(&value.to_string());
+        push_sorted(json, 0, out).map_err(|e| not_json(json, &e))?;
         Ok(Some(()))
     })
+}
+
+/// Copies JSON with the members of objects by name, the last of each; numbers keep their digits.
+fn push_sorted(json: &str, depth: usize, out: &mut String) -> Result<(), serde_json::Error> {
+    // Each level is read again inside, so that depth costs time, too.
+    if depth > MAX_DEPTH {
+        return Err(serde::de::Error::custom(format!("more than {MAX_DEPTH} levels")));
+    }
+    let raw: &RawValue = serde_json::from_str(json)?;
+    let raw = raw.get();
+    match raw.as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw)?;
+            out.push('{');
+            for (i, (name, value)) in members.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                push_sorted(value.get(), depth + 1, out)?;
+            }
+            out.push('}');
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(raw)?;
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                push_sorted(item.get(), depth + 1, out)?;
+            }
+            out.push(']');
+        }
+        Some(b'"') => out.push_str(&serde_json::from_str::<Value>(raw)?.to_string()),
+        _ => out.push_str(raw),
+    }
+    Ok(())
 }
 
 /// The elements of a JSON array.
@@ -391,11 +432,14 @@ fn items(json: &str) -> Option<Vec<&RawValue>> {
 }
 
 fn size_of(raw: &str) -> i64 {
-    match serde_json::from_str(raw) {
-        Ok(Value::Array(items)) => items.len() as i64,
-        Ok(Value::Object(members)) => members.len() as i64,
-        _ => 0,
-    }
+    let size = match raw.as_bytes().first() {
+        Some(b'[') => items(raw).map(|items| items.len()),
+        Some(b'{') => serde_json::from_str::<HashMap<String, IgnoredAny>>(raw)
+            .ok()
+            .map(|members| members.len()),
+        _ => None,
+    };
+    size.unwrap_or_default() as i64
 }
 
 fn contains_type(found: &[DataType]) -> Option<Signature> {
@@ -412,28 +456,26 @@ fn contains_type(found: &[DataType]) -> Option<Signature> {
 
 fn json_array_contains(a: &Arguments) -> Result<Column> {
     let json = a.strings_of(0)?;
-    let any = |row: usize, equal: &dyn Fn(&Value) -> bool| -> Result<Option<bool>> {
-        match serde_json::from_str(json.get(row)) {
-            Ok(Value::Array(items)) => Ok(Some(items.iter().any(equal))),
-            _ => Ok(None),
-        }
+    let any = |row: usize, equal: &dyn Fn(&str) -> bool| -> Result<Option<bool>> {
+        Ok(items(json.get(row)).map(|items| items.iter().any(|item| equal(item.get()))))
     };
     match a.column(1)?.data_type() {
         DataType::Boolean => {
             let wanted = a.read::<BooleanArray>(1)?;
-            a.booleans(|row| any(row, &|item| item.as_bool() == Some(wanted.get(row))))
+            a.booleans(|row| any(row, &|item| item.parse() == Ok(wanted.get(row))))
         }
         DataType::Int64 => {
             let wanted = a.integers_of(1)?;
-            a.booleans(|row| any(row, &|item| item.as_i64() == Some(wanted.get(row))))
+            a.booleans(|row| any(row, &|item| item.parse() == Ok(wanted.get(row))))
         }
         DataType::Float64 => {
             let wanted = a.read::<Float64Array>(1)?;
-            a.booleans(|row| any(row, &|item| item.as_f64() == Some(wanted.get(row))))
+            a.booleans(|row| any(row, &|item| item.parse() == Ok(wanted.get(row))))
         }
         _ => {
             let wanted = a.strings_of(1)?;
-            a.booleans(|row| any(row, &|item| item.as_str() == Some(wanted.get(row))))
+            let text = |item: &str| serde_json::from_str::<String>(item).ok();
+            a.booleans(|row| any(row, &|item| text(item).as_deref() == Some(wanted.get(row))))
         }
     }
 }

@@ -32,6 +32,7 @@ mod typing;
 mod url;
 
 pub(crate) use datetime_pattern::Pattern as TimePattern;
+pub(crate) use json::push_compact as push_compact_json;
 pub use text_pattern::DatePattern;
 
 use super::{Documentation, wrong_arguments};
