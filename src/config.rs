@@ -37,6 +37,8 @@ pub struct Config {
     pub target_file_size: usize,
     /// Compression of written Parquet files: snappy, zstd, lz4, gzip or none.
     pub compression: String,
+    /// Repetitions of a WITH RECURSIVE after which a statement fails.
+    pub max_recursion_depth: usize,
     /// What is done about rows of text that cannot be read: fail, null, skip or quarantine.
     pub bad_rows: String,
     /// Bad rows of a table after which a statement fails all the same.
@@ -177,6 +179,7 @@ impl Default for Config {
             target_file_size: 512 << 20,
             compression: "snappy".into(),
             stores: StoreSettings::default(),
+            max_recursion_depth: 100,
             bad_rows: "fail".into(),
             max_bad_rows: u64::MAX,
             quarantine_location: String::new(),
@@ -264,6 +267,20 @@ pub static SETTINGS: &[Setting] = &[
         doc: "bytes that spill files may take on disk",
         get: |c| format_bytes(c.max_spill),
         set: |c, v| parse_bytes(v).map(|b| c.max_spill = b),
+    },
+    Setting {
+        name: "max_recursion_depth",
+        doc: "repetitions of a WITH RECURSIVE after which a statement fails; at most 10000",
+        get: |c| c.max_recursion_depth.to_string(),
+        set: |c, v| match v.parse() {
+            Ok(depth @ 1..=10_000) => {
+                c.max_recursion_depth = depth;
+                Ok(())
+            }
+            _ => Err(Error::plan(format!(
+                "max_recursion_depth is a number from 1 to 10000, found \"{v}\""
+            ))),
+        },
     },
     Setting {
         name: "optimizer",

@@ -1,5 +1,6 @@
 //! The value of each kind of node.
 
+use super::lambda;
 use super::program::{Frame, Kind, Node, NodeId};
 use crate::error::{Error, Result};
 use crate::functions::scalar::{Arguments, Properties, ScalarFunction};
@@ -80,6 +81,16 @@ impl Frame<'_> {
             } => {
                 let arguments = arguments.iter().map(|&a| self.value(a)).collect::<Result<Vec<_>>>()?;
                 call(function, arguments, &node.data_type, self.rows(), cache)
+            }
+            Kind::LambdaCall {
+                function,
+                arguments,
+                captured,
+                lambdas,
+            } => {
+                let values = |ids: &[NodeId]| ids.iter().map(|&id| self.value(id)).collect::<Result<Vec<_>>>();
+                let (arguments, captured) = (values(arguments)?, values(captured)?);
+                lambda::call(function, arguments, &captured, lambdas, &node.data_type, self.rows())
             }
             Kind::FieldAccess(child, index) => map_array(&self.value(*child)?, |a| field(a, *index)),
             Kind::Try(child) => self.try_value(*child, &node.data_type),
@@ -422,7 +433,7 @@ fn call(
             rows,
             result_type,
         })
-        .and_then(|column| checked_result(function, column, rows, result_type))
+        .and_then(|column| checked_result(function.name, column, rows, result_type))
     };
     let with_rows = |rows: usize, coded: Option<&ArrayRef>| -> Vec<Column> {
         let one = |argument: &Column| match (argument, coded) {
@@ -472,7 +483,7 @@ fn null_gives_null(
 }
 
 /// The result when it has the right number of rows; nested types take the field names that the plan gave them.
-fn checked_result(function: &ScalarFunction, column: Column, rows: usize, t: &DataType) -> Result<Column> {
+pub(super) fn checked_result(function: &str, column: Column, rows: usize, t: &DataType) -> Result<Column> {
     if column.len() == rows {
         let renamed = t.is_nested() && column.data_type() != t;
         return if renamed {
@@ -482,8 +493,7 @@ fn checked_result(function: &ScalarFunction, column: Column, rows: usize, t: &Da
         };
     }
     Err(Error::internal(format!(
-        "function {} gave {} rows for {rows}",
-        function.name,
+        "function {function} gave {} rows for {rows}",
         column.len()
     )))
 }

@@ -1,6 +1,7 @@
 //! Physical expressions: columns by position, compiled once per pipeline, evaluated per batch.
 
 mod evaluate;
+mod lambda;
 mod operator;
 mod physical;
 mod predicate;

@@ -3,6 +3,7 @@
 use super::BinaryOp;
 use super::program::Program;
 use crate::error::{Error, Result};
+use crate::functions::scalar::lambda::LambdaFunction;
 use crate::functions::scalar::{Properties, ScalarFunction};
 use crate::types::{DataType, ScalarValue};
 use crate::vector::{Batch, Column};
@@ -57,6 +58,15 @@ pub enum PhysicalExpr {
         arguments: Vec<PhysicalExpr>,
         data_type: DataType,
     },
+    /// A function whose last arguments are lambdas.
+    LambdaCall {
+        function: &'static LambdaFunction,
+        arguments: Vec<PhysicalExpr>,
+        /// Over the captured values and, after them, the lambda's parameters.
+        lambdas: Vec<PhysicalExpr>,
+        captured: Vec<PhysicalExpr>,
+        data_type: DataType,
+    },
     FieldAccess {
         expr: Box<PhysicalExpr>,
         index: usize,
@@ -74,6 +84,7 @@ impl PhysicalExpr {
             | Self::Cast { data_type, .. }
             | Self::Case { data_type, .. }
             | Self::Function { data_type, .. }
+            | Self::LambdaCall { data_type, .. }
             | Self::FieldAccess { data_type, .. } => data_type.clone(),
             Self::Negate(e) | Self::Try(e) => e.data_type(),
             Self::And(_)
@@ -103,12 +114,15 @@ impl PhysicalExpr {
         }
     }
 
-    /// The direct operands.
+    /// The direct operands; the bodies of lambdas, which are over other columns, are none.
     pub fn children(&self) -> Vec<&PhysicalExpr> {
         match self {
             Self::Column { .. } | Self::Literal(..) => vec![],
             Self::Binary { left, right, .. } => vec![left, right],
             Self::And(parts) | Self::Or(parts) | Self::Function { arguments: parts, .. } => parts.iter().collect(),
+            Self::LambdaCall {
+                arguments, captured, ..
+            } => arguments.iter().chain(captured).collect(),
             Self::Not(e) | Self::Negate(e) | Self::Try(e) => vec![e],
             Self::IsNull { expr, .. } | Self::Cast { expr, .. } | Self::FieldAccess { expr, .. } => vec![expr],
             Self::Case {
@@ -137,14 +151,24 @@ impl PhysicalExpr {
         columns
     }
 
+    /// Whether a volatile function is called here or in a lambda here.
+    fn is_volatile_itself(&self) -> bool {
+        match self {
+            Self::Function { function, .. } => function.properties == Properties::Volatile,
+            Self::LambdaCall { lambdas, .. } => lambdas.iter().any(Self::is_volatile),
+            _ => false,
+        }
+    }
+
+    fn is_volatile(&self) -> bool {
+        self.is_volatile_itself() || self.children().into_iter().any(Self::is_volatile)
+    }
+
     /// Whether it reads no column and calls no volatile function.
     pub fn is_constant(&self) -> bool {
-        let own = match self {
-            Self::Column { .. } => false,
-            Self::Function { function, .. } => function.properties != Properties::Volatile,
-            _ => true,
-        };
-        own && self.children().into_iter().all(Self::is_constant)
+        !matches!(self, Self::Column { .. })
+            && !self.is_volatile_itself()
+            && self.children().into_iter().all(Self::is_constant)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::{BinaryOp, PhysicalExpr};
 use crate::error::{Error, ErrorKind, Result};
+use crate::functions::scalar::lambda::LambdaFunction;
 use crate::functions::scalar::{Properties, ScalarFunction};
 use crate::types::{DataType, DecimalType, ScalarValue, is_decimal, is_integer};
 use crate::vector::arithmetic::Arithmetic;
@@ -95,6 +96,12 @@ pub(super) enum Kind {
         arguments: Vec<NodeId>,
         cache: DictionaryCache,
     },
+    LambdaCall {
+        function: &'static LambdaFunction,
+        arguments: Vec<NodeId>,
+        captured: Vec<NodeId>,
+        lambdas: Vec<Program>,
+    },
     FieldAccess(NodeId, usize),
     Try(NodeId),
 }
@@ -124,7 +131,7 @@ enum Shape {
     InSet(Vec<ScalarValue>, bool),
     InList(bool),
     Function(&'static str),
-    /// Never equal to another: the number of nodes made so far.
+    /// Never equal to another: the number of nodes made so far. Also of calls with lambdas, which are not compared.
     Volatile(usize),
     FieldAccess(usize),
     Try,
@@ -144,6 +151,15 @@ impl Program {
         Ok(Self {
             nodes: compiler.nodes,
             roots,
+        })
+    }
+
+    /// Whether a volatile function is called.
+    pub fn is_volatile(&self) -> bool {
+        self.nodes.iter().any(|node| match &node.kind {
+            Kind::Function { function, .. } => function.properties == Properties::Volatile,
+            Kind::LambdaCall { lambdas, .. } => lambdas.iter().any(Self::is_volatile),
+            _ => false,
         })
     }
 
@@ -256,6 +272,12 @@ impl Compiler {
                 };
                 (shape, self.all(arguments)?)
             }
+            PhysicalExpr::LambdaCall {
+                arguments, captured, ..
+            } => (
+                Shape::Volatile(self.nodes.len()),
+                self.all(arguments.iter().chain(captured))?,
+            ),
             PhysicalExpr::FieldAccess { expr, index, .. } => (Shape::FieldAccess(*index), vec![self.add(expr)?]),
             PhysicalExpr::Try(e) => (Shape::Try, vec![self.add(e)?]),
         })
@@ -348,6 +370,23 @@ impl Compiler {
                 arguments: key.children.clone(),
                 cache: cache(),
             },
+            (
+                PhysicalExpr::LambdaCall {
+                    function,
+                    arguments,
+                    lambdas,
+                    ..
+                },
+                _,
+            ) => {
+                let (arguments, captured) = key.children.split_at(arguments.len().min(key.children.len()));
+                Kind::LambdaCall {
+                    function,
+                    arguments: arguments.to_vec(),
+                    captured: captured.to_vec(),
+                    lambdas: lambdas.iter().map(|l| Program::compile([l])).collect::<Result<_>>()?,
+                }
+            }
             (PhysicalExpr::FieldAccess { index, .. }, _) => Kind::FieldAccess(child(0)?, *index),
             (PhysicalExpr::Try(_), _) => Kind::Try(child(0)?),
         })
@@ -391,6 +430,7 @@ impl Compiler {
             }
             Kind::Concat(..) => 30,
             Kind::Function { .. } => 30,
+            Kind::LambdaCall { .. } => 200,
             Kind::Cast { .. } if text || key.data_type == DataType::Utf8View => 30,
             Kind::Case { .. } => 5,
             _ => 1,
@@ -404,7 +444,7 @@ impl Compiler {
             }
             Kind::Cast { safe: false, .. } => !is_widening(self.child_type(key, 0), &key.data_type),
             Kind::Negate(_) => !key.data_type.is_floating() && !is_decimal(&key.data_type),
-            Kind::Function { .. } | Kind::LikeRows { .. } => true,
+            Kind::Function { .. } | Kind::LambdaCall { .. } | Kind::LikeRows { .. } => true,
             _ => false,
         }
     }

@@ -38,11 +38,15 @@ pub fn all() -> Result<Vec<(&'static str, Documentation)>> {
         .iter()
         .flat_map(|list| list.iter())
         .flat_map(|f| names(f.name, f.aliases, f.doc));
+    let lambda = scalar::lambda::FUNCTIONS
+        .iter()
+        .flat_map(|list| list.iter())
+        .flat_map(|f| names(f.name, f.aliases, f.doc));
     let aggregate = aggregate::FUNCTIONS
         .iter()
         .flat_map(|f| names(f.name, f.aliases, f.doc));
     let window = window::FUNCTIONS.iter().flat_map(|f| names(f.name, f.aliases, f.doc));
-    let mut all: Vec<_> = scalar.chain(aggregate).chain(window).collect();
+    let mut all: Vec<_> = scalar.chain(lambda).chain(aggregate).chain(window).collect();
     all.sort_by_key(|(name, doc)| (*name, doc.signature));
     all.dedup_by_key(|(name, doc)| (*name, doc.signature));
     Ok(all)

@@ -88,6 +88,13 @@ impl Display for Expr {
             Expr::Function {
                 function, arguments, ..
             } => write!(f, "{}({})", function.name, list(arguments)),
+            Expr::LambdaCall {
+                function,
+                arguments,
+                lambdas,
+                ..
+            } => write!(f, "{}({}, {})", function.name, list(arguments), list(lambdas)),
+            Expr::Parameter(field) => f.write_str(&field.name),
             Expr::FieldAccess { expr, index, .. } => match self.natural_name() {
                 Some(name) => write!(f, "{}.{name}", Operand(expr)),
                 None => write!(f, "{}[{}]", Operand(expr), index + 1),
@@ -104,6 +111,16 @@ impl Display for Expr {
                     op.symbol()
                 )
             }
+        }
+    }
+}
+
+impl Display for Lambda {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let names = list(self.parameters.iter().map(|p| &p.name));
+        match self.parameters.len() {
+            1 => write!(f, "{names} -> {}", self.body),
+            _ => write!(f, "({names}) -> {}", self.body),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::plan::LogicalPlan;
 use crate::error::{Error, Result};
 use crate::expression::BinaryOp;
 use crate::functions::aggregate::{AggregateFunction, AggregateSignature};
+use crate::functions::scalar::lambda::LambdaFunction;
 use crate::functions::scalar::{Properties, ScalarFunction};
 use crate::functions::window::WindowFunction;
 use crate::types::{DataType, Field, ScalarValue, is_castable, type_name};
@@ -64,6 +65,15 @@ pub enum Expr {
         arguments: Vec<Expr>,
         data_type: DataType,
     },
+    /// A function whose last arguments are lambdas.
+    LambdaCall {
+        function: &'static LambdaFunction,
+        arguments: Vec<Expr>,
+        lambdas: Vec<Lambda>,
+        data_type: DataType,
+    },
+    /// A parameter of a lambda around this expression. It is no column: no plan makes it.
+    Parameter(Field),
     /// Field `index` of a row.
     FieldAccess {
         expr: Box<Expr>,
@@ -85,6 +95,13 @@ pub enum Expr {
         subquery: Subquery,
         negated: bool,
     },
+}
+
+/// `(x, y) -> body`. The body may also mention columns, and the parameters of lambdas further out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lambda {
+    pub parameters: Vec<Field>,
+    pub body: Expr,
 }
 
 /// A query inside an expression.
@@ -278,12 +295,13 @@ impl Expr {
 
     pub fn data_type(&self) -> DataType {
         match self {
-            Expr::Column(field) => field.data_type.clone(),
+            Expr::Column(field) | Expr::Parameter(field) => field.data_type.clone(),
             Expr::Literal(_, t) => t.clone(),
             Expr::Binary { data_type, .. }
             | Expr::Cast { data_type, .. }
             | Expr::Case { data_type, .. }
             | Expr::Function { data_type, .. }
+            | Expr::LambdaCall { data_type, .. }
             | Expr::FieldAccess { data_type, .. } => data_type.clone(),
             Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::IsNull { .. } | Expr::Like { .. } => DataType::Boolean,
             Expr::InList { .. } | Expr::Exists { .. } | Expr::AnySubquery { .. } => DataType::Boolean,

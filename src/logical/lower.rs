@@ -1,9 +1,9 @@
 //! From logical to physical expressions: columns by identity become columns by position.
 
-use super::expr::Expr;
+use super::expr::{Expr, Lambda};
 use crate::error::{Error, Result};
 use crate::expression::PhysicalExpr;
-use crate::types::Schema;
+use crate::types::{Field, Schema};
 
 impl Expr {
     /// The physical expression over batches laid out as `schema`.
@@ -14,7 +14,7 @@ impl Expr {
         let boxed = |e: &Expr| -> Result<Box<PhysicalExpr>> { Ok(Box::new(e.lower(schema)?)) };
         let all = |list: &[Expr]| list.iter().map(|e| e.lower(schema)).collect::<Result<Vec<_>>>();
         Ok(match self {
-            Expr::Column(f) => PhysicalExpr::Column {
+            Expr::Column(f) | Expr::Parameter(f) => PhysicalExpr::Column {
                 index: schema.require(f.id)?,
                 data_type: f.data_type.clone(),
             },
@@ -83,6 +83,28 @@ impl Expr {
                 arguments: all(arguments)?,
                 data_type: data_type.clone(),
             },
+            Expr::LambdaCall {
+                function,
+                arguments,
+                lambdas,
+                data_type,
+            } => {
+                let captured = captured(lambdas);
+                let body = |lambda: &Lambda| {
+                    let columns: Schema = captured.iter().chain(&lambda.parameters).cloned().collect();
+                    lambda.body.lower(&columns)
+                };
+                PhysicalExpr::LambdaCall {
+                    function,
+                    arguments: all(arguments)?,
+                    lambdas: lambdas.iter().map(body).collect::<Result<_>>()?,
+                    captured: captured
+                        .iter()
+                        .map(|f| Expr::Column(f.clone()).lower(schema))
+                        .collect::<Result<_>>()?,
+                    data_type: data_type.clone(),
+                }
+            }
             Expr::FieldAccess { expr, index, data_type } => PhysicalExpr::FieldAccess {
                 expr: boxed(expr)?,
                 index: *index,
@@ -93,4 +115,21 @@ impl Expr {
             }
         })
     }
+}
+
+/// What lambdas mention beside their own parameters, each once: columns, and parameters of lambdas around the call.
+fn captured(lambdas: &[Lambda]) -> Vec<Field> {
+    let (mut mentioned, mut own): (Vec<Field>, Vec<Field>) = (vec![], vec![]);
+    for lambda in lambdas {
+        own.extend(lambda.parameters.iter().cloned());
+        lambda.body.visit(&mut |e| match e {
+            Expr::Column(f) | Expr::Parameter(f) if !mentioned.iter().any(|m| m.id == f.id) => {
+                mentioned.push(f.clone())
+            }
+            Expr::LambdaCall { lambdas, .. } => own.extend(lambdas.iter().flat_map(|l| l.parameters.iter().cloned())),
+            _ => {}
+        });
+    }
+    mentioned.retain(|f| !own.iter().any(|o| o.id == f.id));
+    mentioned
 }

@@ -16,7 +16,9 @@ mod visit;
 pub use crate::expression::BinaryOp;
 pub(crate) use builder::split_condition;
 pub use builder::{PlanBuilder, Scope};
-pub use expr::{AggregateCall, Expr, FrameBound, FrameUnits, SortKey, Subquery, WindowCall, WindowFrame, WindowTarget};
+pub use expr::{
+    AggregateCall, Expr, FrameBound, FrameUnits, Lambda, SortKey, Subquery, WindowCall, WindowFrame, WindowTarget,
+};
 pub use plan::{
     Aggregate, Cte, CteId, CteReference, Filter, Join, JoinHint, JoinKey, JoinKind, Limit, LogicalPlan, Project, Scan,
     Sort, Union, Unnest, Values, Window,

@@ -1,6 +1,6 @@
 //! Walking and rewriting expressions and plans.
 
-use super::expr::{AggregateCall, Expr, FrameBound, SortKey, WindowCall, WindowTarget};
+use super::expr::{AggregateCall, Expr, FrameBound, Lambda, SortKey, WindowCall, WindowTarget};
 use super::plan::*;
 use crate::error::Result;
 use crate::types::{ColumnId, Field};
@@ -11,7 +11,8 @@ impl Expr {
     /// The direct sub-expressions, left to right. Plans inside subqueries are not entered.
     pub fn children(&self) -> Vec<&Expr> {
         match self {
-            Expr::Column(_) | Expr::Literal(..) | Expr::ScalarSubquery(_) | Expr::Exists { .. } => vec![],
+            Expr::Column(_) | Expr::Parameter(_) | Expr::Literal(..) => vec![],
+            Expr::ScalarSubquery(_) | Expr::Exists { .. } => vec![],
             Expr::Binary { left, right, .. } => vec![left, right],
             Expr::And(parts) | Expr::Or(parts) => parts.iter().collect(),
             Expr::Not(e) | Expr::Negate(e) | Expr::Try(e) => vec![e],
@@ -26,6 +27,9 @@ impl Expr {
             Expr::Like { expr, pattern, .. } => vec![expr, pattern],
             Expr::InList { expr, list, .. } => std::iter::once(expr.as_ref()).chain(list).collect(),
             Expr::Function { arguments, .. } => arguments.iter().collect(),
+            Expr::LambdaCall { arguments, lambdas, .. } => {
+                arguments.iter().chain(lambdas.iter().map(|l| &l.body)).collect()
+            }
             Expr::AnySubquery { expr, .. } => vec![expr],
         }
     }
@@ -48,7 +52,8 @@ impl Expr {
     pub fn map_children(self, f: &mut dyn FnMut(Expr) -> Result<Expr>) -> Result<Expr> {
         let mut boxed = |e: Box<Expr>| -> Result<Box<Expr>> { Ok(Box::new(f(*e)?)) };
         Ok(match self {
-            Expr::Column(_) | Expr::Literal(..) | Expr::ScalarSubquery(_) | Expr::Exists { .. } => self,
+            Expr::Column(_) | Expr::Parameter(_) | Expr::Literal(..) => self,
+            Expr::ScalarSubquery(_) | Expr::Exists { .. } => self,
             Expr::Binary {
                 op,
                 left,
@@ -116,6 +121,20 @@ impl Expr {
             } => Expr::Function {
                 function,
                 arguments: arguments.into_iter().map(f).collect::<Result<_>>()?,
+                data_type,
+            },
+            Expr::LambdaCall {
+                function,
+                arguments,
+                lambdas,
+                data_type,
+            } => Expr::LambdaCall {
+                function,
+                arguments: arguments.into_iter().map(&mut *f).collect::<Result<_>>()?,
+                lambdas: lambdas
+                    .into_iter()
+                    .map(|l| Ok(Lambda { body: f(l.body)?, ..l }))
+                    .collect::<Result<_>>()?,
                 data_type,
             },
             Expr::AnySubquery {

@@ -96,6 +96,8 @@ pub(super) struct Binder<'a> {
     database: Option<String>,
     /// Places of `?`, in order.
     parameter_places: Vec<Location>,
+    /// The parameters of the lambdas around the current place, outermost first.
+    pub(super) parameters_in_scope: Vec<Vec<Field>>,
     /// Whether the text names a hidden column such as `"$path"`.
     pub(super) hidden: bool,
 }
@@ -123,6 +125,7 @@ impl<'a> Binder<'a> {
             views: vec![],
             database: None,
             parameter_places: vec![],
+            parameters_in_scope: vec![],
             hidden: false,
         }
     }
@@ -147,6 +150,7 @@ impl<'a> Binder<'a> {
 
     /// A query inside an expression or LATERAL: its plan and the columns of enclosing queries that it mentions.
     pub(super) fn subquery(&mut self, query: &ast::Query) -> Result<Subquery> {
+        self.outside_of_lambdas("a query")?;
         self.levels.push(Level::default());
         let plan = self.deeper(|b| b.query(query));
         let level = self.levels.pop().unwrap_or_default();
@@ -176,6 +180,9 @@ impl<'a> Binder<'a> {
     }
 
     pub(super) fn try_resolve(&mut self, parts: &[ast::Ident]) -> Result<Option<Expr>> {
+        if let Some(parameter) = self.parameter_named(parts)? {
+            return Ok(Some(parameter));
+        }
         for i in (0..self.levels.len()).rev() {
             let innermost = i + 1 == self.levels.len();
             if let Some(found) = self.levels[i].resolve(parts, innermost)? {

@@ -59,6 +59,7 @@ impl Dialect for QueryDialect {
         supports_select_wildcard_replace,
         supports_comment_optimizer_hint,
         support_map_literal_syntax,
+        supports_lambda_functions,
         allow_extract_custom,
         allow_extract_single_quotes,
     );
@@ -97,6 +98,92 @@ pub(super) fn with_division_operators(mut tokens: Vec<TokenWithSpan>) -> Vec<Tok
         }
     }
     tokens
+}
+
+/// Puts the rows of `VALUES 1, 2` into parentheses: rows of one column do not need any.
+pub(super) fn with_parentheses_in_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_word = |t: Option<&TokenWithSpan>, word: Keyword| {
+        t.is_some_and(|t| matches!(&t.token, Token::Word(w) if w.quote_style.is_none() && w.keyword == word))
+    };
+    let mut result: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        result.push(token.clone());
+        at += 1;
+        let before = (at >= 2).then(|| &tokens[at - 2].token);
+        let begins_query = match before {
+            None | Some(Token::LParen | Token::RParen) => true,
+            Some(Token::Word(w)) => w.keyword != Keyword::SELECT,
+            _ => false,
+        };
+        if !(begins_query && is_word(Some(token), Keyword::VALUES)) {
+            continue;
+        }
+        loop {
+            let row = &tokens[at..end_of_row(&tokens, at)];
+            at += row.len();
+            let (Some(first), Some(last)) = (row.first(), row.last()) else {
+                break;
+            };
+            let begins = matches!(
+                first.token,
+                Token::Number(..) | Token::SingleQuotedString(_) | Token::Word(_) | Token::Minus | Token::LParen
+            );
+            let is_row =
+                is_word(Some(first), Keyword::ROW) || (first.token == Token::LParen && closes(row) == row.len() - 1);
+            match begins && !is_row {
+                true => {
+                    let parenthesis = |token, span| TokenWithSpan { token, span };
+                    result.push(parenthesis(Token::LParen, first.span));
+                    result.extend_from_slice(row);
+                    result.push(parenthesis(Token::RParen, last.span));
+                }
+                false => result.extend_from_slice(row),
+            }
+            match tokens.get(at).map(|t| &t.token) {
+                Some(Token::Comma) => {
+                    result.push(tokens[at].clone());
+                    at += 1;
+                }
+                _ => break,
+            }
+        }
+    }
+    result
+}
+
+/// Where the row of VALUES that starts at a token ends: at a comma, a closing bracket or a word that begins a clause.
+fn end_of_row(tokens: &[TokenWithSpan], start: usize) -> usize {
+    let mut depth = 0usize;
+    for (i, token) in tokens.iter().enumerate().skip(start) {
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace if depth == 0 => return i,
+            Token::RParen | Token::RBracket | Token::RBrace => depth -= 1,
+            Token::Comma if depth == 0 => return i,
+            Token::Word(w) if depth == 0 && w.quote_style.is_none() => match w.keyword {
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::ORDER => return i,
+                Keyword::LIMIT | Keyword::OFFSET | Keyword::FETCH | Keyword::WITH => return i,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// The position of the bracket that closes the one which the tokens start with.
+fn closes(tokens: &[TokenWithSpan]) -> usize {
+    let mut depth = 0usize;
+    for (i, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => return i,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+    }
+    tokens.len()
 }
 
 fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {

@@ -15,6 +15,7 @@ mod parse;
 #[cfg(test)]
 mod parse_tests;
 mod query;
+mod recursive;
 mod reference;
 mod scope;
 mod select;

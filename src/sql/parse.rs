@@ -1,7 +1,7 @@
 //! Text → [`Statement`]. Queries and expressions are sqlparser's; everything around them is read here, word by word,
 //! because Hive's DDL, Trino's properties and DataFusion's COPY meet in no single grammar.
 
-use super::dialect::{QueryDialect, with_division_operators};
+use super::dialect::{QueryDialect, with_division_operators, with_parentheses_in_values};
 use super::statement::*;
 use super::tokens::{self, StatementText, check_size, split_statements};
 use super::{alter, commands, ddl};
@@ -93,7 +93,9 @@ impl<'a> Parser<'a> {
         Ok(Self {
             inner: SqlParser::new(&QueryDialect)
                 .with_recursion_limit(MAX_NESTING)
-                .with_tokens_with_locations(with_division_operators(statement.tokens.clone())),
+                .with_tokens_with_locations(with_parentheses_in_values(with_division_operators(
+                    statement.tokens.clone(),
+                ))),
             statement,
         })
     }

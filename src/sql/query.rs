@@ -1,11 +1,16 @@
 //! `WITH … body ORDER BY … LIMIT …`.
 
 use super::bind::{Binder, CteEntry, Name, at, unsupported};
+use super::recursive::is_recursive;
 use super::reference::identifier;
 use super::scope::{Clause, Level, Scope};
 use crate::error::{Error, Result};
-use crate::logical::{CteId, Expr, LogicalPlan, PlanBuilder, SortKey};
-use crate::types::ScalarValue;
+use crate::functions;
+use crate::logical::{
+    BinaryOp, CteId, Expr, FrameBound, FrameUnits, LogicalPlan, PlanBuilder, SortKey, WindowCall, WindowFrame,
+    WindowTarget,
+};
+use crate::types::{DataType, Field, ScalarValue};
 use sqlparser::ast::{self, Query, SetExpr, Spanned};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -39,9 +44,6 @@ impl Binder<'_> {
         let Some(with) = &query.with else {
             return Ok(());
         };
-        if with.recursive {
-            return Err(unsupported("WITH RECURSIVE", with));
-        }
         let first = self.ctes.len();
         for (i, cte) in with.cte_tables.iter().enumerate() {
             let name: Arc<str> = identifier(&cte.alias.name).into();
@@ -50,6 +52,18 @@ impl Binder<'_> {
                     Err(Error::plan(format!("WITH defines \"{name}\" twice"))),
                     &Name(&cte.alias.name),
                 );
+            }
+            if with.recursive && is_recursive(cte) {
+                let definition = self.recursive_cte(cte)?;
+                self.ctes.push(CteEntry {
+                    id: CteId::fresh(),
+                    name,
+                    definition: Arc::new(definition),
+                    outer: vec![],
+                    inline: false,
+                    mentions: 0,
+                });
+                continue;
             }
             let bound = self.subquery(&cte.query)?;
             let names: Vec<Arc<str>> = cte.alias.columns.iter().map(|c| identifier(&c.name).into()).collect();
@@ -97,7 +111,9 @@ impl Binder<'_> {
         let body = self.body(&query.body, order)?;
         let (skip, fetch) = self.limits(query)?;
         let mut plan = body.plan;
-        if skip > 0 || fetch.is_some() {
+        if let (Some(clause), Some(fetch)) = (query.fetch.as_ref().filter(|f| f.with_ties), fetch) {
+            plan = at(with_ties(plan, skip, fetch), clause)?;
+        } else if skip > 0 || fetch.is_some() {
             plan = plan.limit(skip, fetch);
         }
         if body.hidden > 0 {
@@ -207,10 +223,8 @@ impl Binder<'_> {
             if fetch.is_some() {
                 return Err(Error::plan("LIMIT and FETCH FIRST stand in one query"));
             }
-            if clause.with_ties || clause.percent {
-                return Err(Error::unsupported(
-                    "FETCH FIRST … PERCENT and WITH TIES are not supported",
-                ));
+            if clause.percent {
+                return Err(Error::unsupported("FETCH FIRST … PERCENT is not supported"));
             }
             let quantity = clause.quantity.as_ref();
             fetch = Some(quantity.map_or(Ok(1), |e| self.row_count(e, "FETCH FIRST"))?);
@@ -233,6 +247,53 @@ impl Binder<'_> {
                 .with_span(super::tokens::span(e.span()))
         })
     }
+}
+
+/// `FETCH FIRST n ROWS WITH TIES`: also the rows after them that are equal to the last one in the order.
+fn with_ties(plan: PlanBuilder, skip: u64, fetch: u64) -> Result<PlanBuilder> {
+    let columns: Vec<Field> = plan.schema().iter().cloned().collect();
+    let LogicalPlan::Sort(sort) = plan.build() else {
+        return Err(Error::plan("WITH TIES needs ORDER BY"));
+    };
+    let keys = sort.keys.clone();
+    let call = |name: &str| -> Result<(WindowCall, Arc<str>)> {
+        let function = functions::window::find(name);
+        let function = function.ok_or_else(|| Error::internal(format!("there is no function {name}")))?;
+        let call = WindowCall {
+            target: WindowTarget::Window {
+                function,
+                arguments: vec![],
+                ignore_nulls: false,
+            },
+            partition_by: vec![],
+            order_by: keys.clone(),
+            frame: WindowFrame {
+                units: FrameUnits::Range,
+                start: FrameBound::UnboundedPreceding,
+                end: FrameBound::CurrentRow,
+            },
+            data_type: DataType::Int64,
+        };
+        Ok((call, name.into()))
+    };
+    let ranked = PlanBuilder::from(Arc::unwrap_or_clone(sort.input)).window(vec![call("rank")?, call("row_number")?]);
+    let ranks: Vec<Expr> = ranked
+        .schema()
+        .iter()
+        .skip(columns.len())
+        .cloned()
+        .map(Expr::Column)
+        .collect();
+    let [rank, number] = ranks.as_slice() else {
+        return Err(Error::internal("two window functions give two columns"));
+    };
+    let bound = |n: u64| Expr::literal(ScalarValue::Int64(i64::try_from(n).unwrap_or(i64::MAX)));
+    let kept = Expr::and([
+        Expr::compare(BinaryOp::LessOrEqual, rank.clone(), bound(skip.saturating_add(fetch))),
+        Expr::compare(BinaryOp::Greater, number.clone(), bound(skip)),
+    ]);
+    let items = columns.iter().map(|f| (Expr::Column(f.clone()), Some(f.name.clone())));
+    Ok(ranked.filter(kept)?.sort(keys).project(items.collect()))
 }
 
 fn reject_rare_clauses(query: &Query) -> Result<()> {
@@ -292,7 +353,7 @@ pub(super) fn sort_key(expr: Expr, options: &ast::OrderByOptions) -> Result<Sort
 }
 
 /// How often a query mentions a table of this unqualified name.
-fn count_mentions(query: &Query, name: &str) -> usize {
+pub(super) fn count_mentions(query: &Query, name: &str) -> usize {
     let mut count = 0;
     let _ = ast::visit_relations(query, |relation| {
         count += usize::from(is_unqualified(relation, name));

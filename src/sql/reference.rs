@@ -183,17 +183,24 @@ struct Collector {
     frames: Vec<Frame>,
 }
 
-/// The CTEs of one query; a CTE sees those before it, the query's body sees all.
+/// The CTEs of one query; a CTE sees those before it, and itself after RECURSIVE; the query's body sees all.
 struct Frame {
     names: Vec<String>,
     queries: Vec<*const ast::Query>,
     visible: usize,
+    recursive: bool,
 }
 
 impl Visitor for Collector {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
+        if let Some(outer) = self.frames.last_mut()
+            && outer.recursive
+            && let Some(i) = outer.queries.iter().position(|q| std::ptr::eq(*q, query))
+        {
+            outer.visible = i + 1;
+        }
         let ctes = query.with.iter().flat_map(|w| &w.cte_tables);
         let (names, queries) = ctes
             .map(|c| (identifier(&c.alias.name), &*c.query as *const ast::Query))
@@ -202,6 +209,7 @@ impl Visitor for Collector {
             names,
             queries,
             visible: 0,
+            recursive: query.with.as_ref().is_some_and(|w| w.recursive),
         });
         ControlFlow::Continue(())
     }

@@ -92,7 +92,7 @@ impl Binder<'_> {
 }
 
 /// The rows of `left` that are (`intersect`) or are not in `right`.
-fn compare(left: LogicalPlan, right: LogicalPlan, intersect: bool, all: bool) -> Result<LogicalPlan> {
+pub(super) fn compare(left: LogicalPlan, right: LogicalPlan, intersect: bool, all: bool) -> Result<LogicalPlan> {
     let width = left.schema().len();
     let names: Vec<_> = left.schema().iter().map(|f| f.name.clone()).collect();
     let union = PlanBuilder::union(vec![tagged(left, true), tagged(right, false)])?;

@@ -316,10 +316,24 @@ fn ctes() {
     assert_eq!(twice.matches("CteReference q").count(), 2);
     let same_name = plan("WITH t AS (SELECT a FROM t WHERE a > 1) SELECT * FROM t");
     assert_eq!(same_name.matches("Scan t").count(), 1);
+    let recursive = |body: &str| format!("WITH RECURSIVE q (n) AS ({body}) SELECT * FROM q");
     fails(
-        "WITH RECURSIVE q AS (SELECT 1) SELECT * FROM q",
-        "WITH RECURSIVE is not supported",
+        &recursive("SELECT n + 1 FROM q"),
+        "\"q\" mentions itself and is no UNION",
     );
+    fails(
+        &recursive("SELECT n FROM q UNION ALL SELECT 1"),
+        "the first part of \"q\" mentions it",
+    );
+    fails(
+        &recursive("SELECT 1 UNION ALL SELECT n + 1, 2 FROM q"),
+        "has 2 columns, its first part 1",
+    );
+    fails(
+        &recursive("SELECT 1 UNION ALL SELECT n + 0.5 FROM q"),
+        "is integer in the first part and decimal(12,1) in the recursive part",
+    );
+    assert!(!plan("WITH RECURSIVE q AS (SELECT a FROM t) SELECT * FROM q").contains("Cte"));
 }
 
 #[test]
@@ -391,10 +405,12 @@ fn errors_name_the_place_and_the_nearest_name() {
     assert_eq!(error.span().unwrap().start.column, 8);
     fails("SELECT a FROM t WHERE s = 1", "cannot compare varchar with integer");
     fails("SELECT summ(a) FROM t", "function \"summ\" does not exist");
+    fails("SELECT upper(x -> x) FROM u", "upper takes no lambda");
     fails(
-        "SELECT transform(list, x -> x + 1) FROM u",
-        "lambda functions are not supported: transform",
+        "SELECT transform(list, (x, y) -> x) FROM u",
+        "the lambda has 2 parameters, and 1 are expected",
     );
+    fails("SELECT transform(list, x -> sum(x)) FROM u", "sum inside of a lambda");
     let error = bind("SELECT a FRM t WHERE").unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Syntax, "{error}");
 }

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 impl Binder<'_> {
     /// A call with OVER: a column that stands for its result.
     pub(super) fn window_function(&mut self, name: &str, f: &ast::Function, over: &WindowType) -> Result<Expr> {
+        self.outside_of_lambdas(&format!("the window function {name}"))?;
         let clause = self.level()?.clause;
         if !clause.allows_windows() {
             let error = Error::plan(format!("window function {name} is not allowed in {}", clause.name()));

@@ -9,11 +9,15 @@ use lakebed::vector::display::format_value;
 fn examples_of_scalar_functions_are_right() {
     let folder = tempfile::tempdir().unwrap();
     let session = Session::new(Default::default(), folder.path().to_str().unwrap()).unwrap();
-    let wrong: Vec<String> = scalar::FUNCTIONS
+    let scalar_functions = scalar::FUNCTIONS.iter().flat_map(|group| group.iter()).map(|f| f.doc);
+    let with_lambdas = scalar::lambda::FUNCTIONS
         .iter()
         .flat_map(|group| group.iter())
-        .filter_map(|function| {
-            let (query, expected) = function.doc.example;
+        .map(|f| f.doc);
+    let wrong: Vec<String> = scalar_functions
+        .chain(with_lambdas)
+        .filter_map(|doc| {
+            let (query, expected) = doc.example;
             let found = single_value(&session, query).unwrap_or_else(|e| format!("error: {e}"));
             (found != expected).then(|| format!("{query}\n  is    {found}\n  not   {expected}"))
         })

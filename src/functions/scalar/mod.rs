@@ -18,6 +18,7 @@ mod datetime_arithmetic;
 mod datetime_format;
 mod datetime_pattern;
 mod json;
+pub mod lambda;
 mod map;
 mod math;
 mod nested;

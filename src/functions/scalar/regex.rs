@@ -102,20 +102,20 @@ pub(super) static FUNCTIONS: &[ScalarFunction] = &[
 ];
 
 /// The pattern in argument 1, compiled once when it is constant.
-enum Pattern {
+pub(super) enum Pattern {
     Constant(Rc<Regex>),
     Varying(super::arguments::Values<StringViewArray>),
 }
 
 impl Pattern {
-    fn of(a: &Arguments) -> Result<Self> {
+    pub fn of(a: &Arguments) -> Result<Self> {
         Ok(match a.constant_string(1)? {
             Some(pattern) => Self::Constant(compile(&pattern)?),
             None => Self::Varying(a.strings_of(1)?),
         })
     }
 
-    fn get(&self, row: usize) -> Result<Rc<Regex>> {
+    pub fn get(&self, row: usize) -> Result<Rc<Regex>> {
         match self {
             Self::Constant(regex) => Ok(regex.clone()),
             Self::Varying(patterns) => compile(patterns.get(row)),

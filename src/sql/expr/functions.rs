@@ -3,6 +3,7 @@
 use super::super::bind::{Binder, Name, at, unsupported};
 use super::super::scope::Clause;
 use super::super::tokens;
+use super::lambda::has_lambda;
 use super::lambda_error;
 use crate::error::{Error, Result};
 use crate::functions::{self, aggregate::AggregateFunction};
@@ -10,8 +11,8 @@ use crate::logical::{AggregateCall, Expr, SortKey, unknown_function};
 use crate::types::{DataType, Field, ScalarValue, TIMESTAMP, type_name};
 use arrow::datatypes::TimeUnit;
 use sqlparser::ast::{
-    self, BinaryOperator, DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArguments, ListAggOnOverflow, NullTreatment,
+    self, DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, ListAggOnOverflow, NullTreatment,
 };
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -34,6 +35,9 @@ impl Binder<'_> {
                 return Ok(column);
             }
         }
+        if name == "reduce_agg" {
+            return self.reduce_aggregate(f);
+        }
         if let Some(function) = functions::aggregate::find(&name) {
             return self.aggregate_function(&name, function, f);
         }
@@ -41,6 +45,11 @@ impl Binder<'_> {
             return Err(Error::plan(format!(
                 "{clause} is for aggregates and window functions, not for {name}"
             )));
+        }
+        if let Some(function) = functions::scalar::lambda::find(&name)
+            && (has_lambda(f) || functions::scalar::find(&name).is_none())
+        {
+            return self.lambda_call(function, f);
         }
         if let Some(constant) = self.session_constant(&name, f)? {
             return Ok(constant);
@@ -130,6 +139,7 @@ impl Binder<'_> {
 
     /// `grouping(a, b)`: a column that stands for its value until the grouping is known.
     fn grouping_function(&mut self, f: &Function) -> Result<Expr> {
+        self.outside_of_lambdas("grouping()")?;
         let clause = self.level()?.clause;
         if !clause.allows_aggregates() {
             return Err(Error::plan(format!("grouping() is not allowed in {}", clause.name())));
@@ -148,6 +158,7 @@ impl Binder<'_> {
 
     /// An aggregate: a column that stands for its result until the Aggregate node is made.
     fn aggregate_function(&mut self, name: &str, function: &'static AggregateFunction, f: &Function) -> Result<Expr> {
+        self.outside_of_lambdas(&format!("the aggregate {name}"))?;
         let clause = self.level()?.clause;
         if !clause.allows_aggregates() {
             let error = Error::plan(format!("aggregate {name} is not allowed in {}", clause.name()));
@@ -293,12 +304,7 @@ fn expressions<'f>(name: &str, f: &'f Function) -> Result<Vec<&'f Ast>> {
     for argument in list {
         match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => {
-                let lambda = match e {
-                    Ast::Lambda(_) => true,
-                    Ast::BinaryOp { op, .. } => *op == BinaryOperator::Arrow,
-                    _ => false,
-                };
-                if lambda {
+                if matches!(e, Ast::Lambda(_)) {
                     return Err(lambda_error(name, e));
                 }
                 arguments.push(e);

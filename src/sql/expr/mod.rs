@@ -2,6 +2,7 @@
 
 mod conditional;
 mod functions;
+mod lambda;
 mod literal;
 mod operators;
 mod special;
@@ -284,7 +285,7 @@ fn rare_name(e: &Ast) -> &'static str {
 
 /// The error for a lambda where values are expected.
 pub(super) fn lambda_error(function: &str, part: &impl ast::Spanned) -> Error {
-    Error::unsupported(format!("lambda functions are not supported: {function}")).with_span(tokens::span(part.span()))
+    Error::plan(format!("{function} takes no lambda")).with_span(tokens::span(part.span()))
 }
 
 /// The `n` of `varchar(n)`.

@@ -53,7 +53,7 @@ impl Binder<'_> {
         match op {
             BinaryOperator::And => self.chain(whole, &BinaryOperator::And),
             BinaryOperator::Or => self.chain(whole, &BinaryOperator::Or),
-            BinaryOperator::Arrow => Err(lambda_error("->", whole)),
+            BinaryOperator::Arrow => Err(lambda_error("this expression", whole)),
             _ => self.left_spine(left, op, right),
         }
     }
