@@ -2,7 +2,7 @@
 
 use super::expr::{AggregateCall, Expr, SortKey, WindowCall};
 use crate::catalog::Table;
-use crate::types::{Field, Schema};
+use crate::types::{ColumnId, Field, Schema};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -168,6 +168,14 @@ pub struct Window {
     pub calls: Vec<WindowCall>,
     /// The input's columns, then one for each call.
     pub schema: Schema,
+}
+
+impl Window {
+    /// Whether all calls partition by this column, so that its values come and go by whole partitions.
+    pub fn partitions_by(&self, id: ColumnId) -> bool {
+        let is_column = |e: &Expr| matches!(e, Expr::Column(f) if f.id == id);
+        self.calls.iter().all(|c| c.partition_by.iter().any(is_column))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@
 
 use super::expr::Expr;
 use super::plan::*;
-use super::{AggregateCall, BinaryOp};
+use super::{AggregateCall, BinaryOp, WindowTarget};
 use crate::catalog::{Table, TableSource};
 use crate::types::{ColumnId, DataType, Field, ScalarValue, Schema};
 use std::collections::HashMap;
@@ -60,6 +60,8 @@ pub struct ColumnEstimate {
     pub unique: bool,
     /// Mean and standard deviation, for sums over groups.
     pub normal: Option<(f64, f64)>,
+    /// For the result of a window aggregate: the rows of its partition.
+    pub partition_rows: Option<f64>,
     /// The relation in which the column began, and its rows there.
     pub source: ColumnId,
     pub source_rows: f64,
@@ -75,6 +77,7 @@ impl ColumnEstimate {
             null_fraction: 0.0,
             unique: false,
             normal: None,
+            partition_rows: None,
             source,
             source_rows,
         }
@@ -120,12 +123,7 @@ impl Estimator {
                 join(&n.kind, &n.on, n.filter.as_ref(), left, right)
             }
             LogicalPlan::Aggregate(n) => aggregate(n, self.estimate(&n.input)),
-            LogicalPlan::Window(n) => {
-                let input = self.estimate(&n.input);
-                let rows = input.rows;
-                let width = n.input.schema().len();
-                add_unknown(input, n.schema.iter().skip(width), rows)
-            }
+            LogicalPlan::Window(n) => window(n, self.estimate(&n.input)),
             LogicalPlan::Sort(n) => limited(self.estimate(&n.input), 0, n.fetch),
             LogicalPlan::Limit(n) => limited(self.estimate(&n.input), n.skip, n.fetch),
             LogicalPlan::Union(n) => self.union(n),
@@ -459,12 +457,13 @@ fn equality(e: &Expr, input: &Estimate) -> f64 {
 fn comparison(op: BinaryOp, left: &Expr, right: &Expr, input: &Estimate) -> f64 {
     use BinaryOp::*;
     let Expr::Literal(value, _) = right else {
-        return match op {
+        let share = match op {
             Equal | IsNotDistinctFrom => 1.0 / expression_ndv(left, input).max(expression_ndv(right, input)),
             NotEqual | IsDistinctFrom => 0.9,
             _ if matches!((left, right), (Expr::Column(_), Expr::Column(_))) => 0.5,
             _ => UNKNOWN_RANGE,
         };
+        return share.max(least_of_partition([left, right], input));
     };
     match op {
         Equal | IsNotDistinctFrom => match outside(left, value, input) {
@@ -474,6 +473,15 @@ fn comparison(op: BinaryOp, left: &Expr, right: &Expr, input: &Estimate) -> f64 
         NotEqual | IsDistinctFrom => 1.0 - equality(left, input),
         _ => range(op, left, value, input),
     }
+}
+
+/// A comparison with an aggregate of the row's window partition is taken to let one row of each partition pass: the one
+/// with the least value, if that is it. To expect fewer would make such an input the build side of joins, and no runtime
+/// filter would keep rows away from the window.
+fn least_of_partition(sides: [&Expr; 2], input: &Estimate) -> f64 {
+    let columns = sides.into_iter().flat_map(Expr::columns);
+    let rows = columns.filter_map(|id| input.columns.get(&id)?.partition_rows);
+    rows.map(|rows| 1.0 / rows.max(1.0)).fold(0.0, f64::max)
 }
 
 /// Whether the bounds exclude the value. They are exact, so no row has it.
@@ -694,8 +702,7 @@ fn aggregate(n: &Aggregate, input: Estimate) -> Estimate {
     let combined = combinations(columns.iter());
     let per_set = match columns.iter().any(|c| c.unique) {
         true => input.rows,
-        // As many groups as values drawn by so many rows.
-        false => (combined * (1.0 - (-input.rows / combined.max(1.0)).exp())).min(input.rows),
+        false => drawn(combined, input.rows),
     };
     let rows = match (&n.grouping_sets, n.groups.is_empty()) {
         (None, true) => 1.0,
@@ -724,6 +731,30 @@ fn aggregate(n: &Aggregate, input: Estimate) -> Estimate {
         }
     }
     e
+}
+
+/// The input's columns, and what is known of aggregates over whole partitions.
+fn window(n: &Window, input: Estimate) -> Estimate {
+    let rows = input.rows;
+    let mut e = add_unknown(input.clone(), n.schema.iter().skip(n.input.schema().len()), rows);
+    let results = n.schema.iter().skip(n.input.schema().len());
+    for (call, f) in n.calls.iter().zip(results) {
+        let (WindowTarget::Aggregate(aggregate), true) = (&call.target, call.order_by.is_empty()) else {
+            continue;
+        };
+        let Some(c) = e.columns.get_mut(&f.id) else { continue };
+        let keys: Vec<ColumnEstimate> = call.partition_by.iter().map(|k| expression(k, &input)).collect();
+        let partitions = drawn(combinations(keys.iter()), rows);
+        let partition_rows = rows / partitions.max(1.0);
+        describe_call(aggregate, &input, partition_rows, c);
+        c.partition_rows = Some(partition_rows);
+    }
+    e
+}
+
+/// How many of so many different values are among `rows` rows.
+fn drawn(values: f64, rows: f64) -> f64 {
+    (values * (1.0 - (-rows / values.max(1.0)).exp())).min(rows)
 }
 
 /// Sums of many values lie around their mean; extremes lie within the bounds.

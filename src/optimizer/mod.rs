@@ -11,6 +11,7 @@ mod push_down_limit;
 mod reduce_outer_joins;
 mod remove_unneeded_sorts;
 mod reorder_joins;
+mod replace_self_joins;
 mod rewrite_distinct_aggregates;
 mod share_common_plans;
 mod simplify_expressions;
@@ -75,6 +76,8 @@ static NARROWING: &[Rule] = &[
 
 /// The rules that look at statistics of tables, after the partitions that the conditions leave are listed.
 static ORDERING: &[Rule] = &[
+    // Before sharing, which would hide what a table and its aggregate have in common.
+    rule("replace_self_joins", replace_self_joins::replace_self_joins),
     // While equal sub-plans still look equal: what is above them has not cut their columns yet.
     rule("share_common_plans", share_common_plans::share_common_plans),
     // So that the width of rows is known when joins are ordered.

@@ -127,16 +127,9 @@ fn push_through_aggregate(n: Aggregate, predicates: Vec<Expr>) -> Result<Logical
 
 /// A predicate on columns that partition every call removes whole partitions.
 fn push_through_window(n: Window, predicates: Vec<Expr>) -> Result<LogicalPlan> {
-    let partitions = |id: &ColumnId| {
-        n.calls.iter().all(|c| {
-            c.partition_by
-                .iter()
-                .any(|e| matches!(e, Expr::Column(f) if f.id == *id))
-        })
-    };
     let (below, above) = split(predicates, |e| {
         let columns = e.columns();
-        !columns.is_empty() && columns.iter().all(partitions)
+        !columns.is_empty() && columns.iter().all(|id| n.partitions_by(*id))
     });
     let input = child(n.input, below)?;
     Ok(keep(LogicalPlan::Window(Window { input, ..n }), above))

@@ -54,17 +54,22 @@ fn collect<'a>(plan: &'a LogicalPlan, into: &mut Vec<Candidate<'a>>) -> Option<u
 }
 
 fn pays(plan: &LogicalPlan) -> bool {
+    estimate(plan).rows <= rows_read(plan) * LARGEST_SHARE
+}
+
+/// The rows of all tables that the plan reads.
+pub(super) fn rows_read(plan: &LogicalPlan) -> f64 {
     let mut read = 0.0;
     plan.visit(&mut |node| {
         if let LogicalPlan::Scan(n) = node {
             read += table_rows(&n.table);
         }
     });
-    estimate(plan).rows <= read * LARGEST_SHARE
+    read
 }
 
 /// Whether the plans are the same up to the identities of their columns; `map` tells which is which.
-fn same(a: &LogicalPlan, b: &LogicalPlan, map: &mut HashMap<ColumnId, Expr>) -> bool {
+pub(super) fn same(a: &LogicalPlan, b: &LogicalPlan, map: &mut HashMap<ColumnId, Expr>) -> bool {
     let (x, y) = (a.inputs(), b.inputs());
     if x.len() != y.len() || !x.into_iter().zip(y).all(|(x, y)| same(x, y, map)) {
         return false;

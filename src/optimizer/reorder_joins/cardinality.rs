@@ -144,6 +144,7 @@ impl<'a> Cardinalities<'a> {
                 null_fraction: 0.0,
                 unique: false,
                 normal: None,
+                partition_rows: None,
                 source,
                 source_rows: rows * 2.0,
             }

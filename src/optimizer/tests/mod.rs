@@ -1,6 +1,7 @@
 //! Plans before and after, as text, over the TPC-H schema with the statistics of scale factor 10.
 
 mod rules;
+mod self_joins;
 mod subqueries;
 mod tables;
 mod tpch;

@@ -2,7 +2,7 @@
 
 use crate::catalog::{ColumnStatistics, Table, TableColumn, TableName, TableSource, TableStatistics};
 use crate::types::{DataType, ScalarValue, decimal_type};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Name, type (i: bigint, d: decimal(15,2), t: date, s: varchar, n: int), lowest and highest value, bits per row in the file.
 type Column = (&'static str, char, i64, i64, u64);
@@ -33,9 +33,13 @@ const TABLES: &[(&str, u64, &[Column])] = &[
         ("l_shipinstruct", 's', 0, 0, 2), ("l_shipmode", 's', 0, 0, 3), ("l_comment", 's', 0, 0, 160)]),
 ];
 
-/// One of the eight tables.
+/// One of the eight tables, the same for all its mentions.
 pub(super) fn table(name: &str) -> Option<Arc<Table>> {
-    let (name, rows, columns) = TABLES.iter().find(|(n, _, _)| *n == name)?;
+    static MADE: LazyLock<Vec<Arc<Table>>> = LazyLock::new(|| TABLES.iter().map(make).collect());
+    MADE.iter().find(|t| *t.name.name == *name).cloned()
+}
+
+fn make((name, rows, columns): &(&str, u64, &[Column])) -> Arc<Table> {
     let decimal = decimal_type(15, 2);
     let value = |kind, v: i64| match kind {
         'i' => Some(ScalarValue::Int64(v)),
@@ -51,7 +55,7 @@ pub(super) fn table(name: &str) -> Option<Arc<Table>> {
         't' => DataType::Date32,
         _ => DataType::Utf8View,
     };
-    Some(Arc::new(Table {
+    Arc::new(Table {
         name: TableName {
             database: None,
             name: (*name).into(),
@@ -79,5 +83,5 @@ pub(super) fn table(name: &str) -> Option<Arc<Table>> {
                 })
                 .collect(),
         },
-    }))
+    })
 }

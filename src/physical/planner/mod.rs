@@ -193,10 +193,12 @@ impl<'a> Planner<'a> {
             LogicalPlan::Filter(node) => self.plan_filter(node, required),
             LogicalPlan::Join(node) => self.plan_join(node, required),
             LogicalPlan::Aggregate(node) => self.plan_aggregate(node),
-            LogicalPlan::Window(node) => self.without_filters(|p| p.plan_window(node)),
-            LogicalPlan::Sort(node) if node.fetch.is_some() => self.without_filters(|p| p.plan_sort(node, required)),
+            LogicalPlan::Window(node) => self.with_filters(|id| node.partitions_by(id), |p| p.plan_window(node)),
+            LogicalPlan::Sort(node) if node.fetch.is_some() => {
+                self.with_filters(|_| false, |p| p.plan_sort(node, required))
+            }
             LogicalPlan::Sort(node) => self.plan_sort(node, required),
-            LogicalPlan::Limit(node) => self.without_filters(|p| p.plan_limit(node, required)),
+            LogicalPlan::Limit(node) => self.with_filters(|_| false, |p| p.plan_limit(node, required)),
             LogicalPlan::Union(node) => self.plan_union(node, required),
             LogicalPlan::Unnest(node) => self.plan_unnest(node, required),
             LogicalPlan::Cte(node) => self.plan_cte(node, required),
@@ -204,9 +206,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans with no runtime filter from above: below a limit or window, leaving rows out changes other rows.
-    fn without_filters(&mut self, f: impl FnOnce(&mut Self) -> Result<Stream>) -> Result<Stream> {
-        let saved = std::mem::take(&mut self.filters);
+    /// Plans with only those runtime filters from above whose columns pass: below a limit or window, leaving rows out
+    /// changes other rows, unless whole partitions of a window are left out.
+    fn with_filters(
+        &mut self,
+        passes: impl Fn(ColumnId) -> bool,
+        f: impl FnOnce(&mut Self) -> Result<Stream>,
+    ) -> Result<Stream> {
+        let saved = self.filters.clone();
+        self.filters.retain(|(id, _)| passes(*id));
         let stream = f(self);
         self.filters = saved;
         stream
