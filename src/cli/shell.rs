@@ -1,7 +1,7 @@
 //! What one-shot runs and the REPL share: running statements and writing what they give.
 
 use super::arguments::{Arguments, Progress};
-use super::output::{Format, OutputOptions, output_error, writer};
+use super::output::{Format, OutputOptions, lines, output_error, writer};
 use super::report::{Exit, report};
 use super::variables::Variables;
 use super::watch::{Display, Stopped, Watch, count, size};
@@ -217,7 +217,11 @@ impl Shell {
         let options = self.output_options();
         // A table is written at the end, everything else as it comes.
         let streams = options.format != Format::Table;
-        let mut writer = writer(&options);
+        // A text is read, or run again, as it is; a reader of values asks for a format.
+        let mut writer = match rows.is_text() && self.format.is_none() && !self.output.is_terminal {
+            true => lines(),
+            false => writer(&options),
+        };
         let mut total = 0;
         writer.begin(rows.schema(), &mut self.output)?;
         for batch in rows {

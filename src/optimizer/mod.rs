@@ -92,39 +92,30 @@ static ORDERING: &[Rule] = &[
     rule("prune_columns", prune_columns::prune_columns),
 ];
 
-/// The plan that runs: the same rows as `plan`, found with less work.
+/// Sees the name of each rule that changed the plan, and the plan after it.
+pub type Trace<'a> = &'a mut dyn FnMut(&'static str, &LogicalPlan);
+
+/// The first half of optimizing: conditions stand at the tables they are about. What it gives may be narrowed again.
 ///
 /// # Errors
 /// When a rule meets something it cannot express, or breaks the plan (a bug of ours).
-pub fn optimize(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
-    order(narrow(plan, config)?, config)
+pub fn narrow(plan: LogicalPlan, config: &Config, trace: Option<Trace>) -> Result<LogicalPlan> {
+    apply_rules(NARROWING, plan, config, trace)
 }
 
-/// The first half of [`optimize`]: conditions stand at the tables they are about. What it gives may be narrowed again.
-pub fn narrow(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
-    apply_rules(NARROWING, plan, config, None)
-}
-
-/// The second half of [`optimize`].
-pub fn order(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
-    apply_rules(ORDERING, plan, config, None)
-}
-
-/// As [`optimize`]; `trace` sees the plan after each rule that changed it.
-pub fn optimize_with_trace(
-    plan: LogicalPlan,
-    config: &Config,
-    trace: &mut dyn FnMut(&'static str, &LogicalPlan),
-) -> Result<LogicalPlan> {
-    let plan = apply_rules(NARROWING, plan, config, Some(trace))?;
-    apply_rules(ORDERING, plan, config, Some(trace))
+/// The second half: gives the plan that runs, with the same rows, found with less work.
+///
+/// # Errors
+/// As [`narrow`].
+pub fn order(plan: LogicalPlan, config: &Config, trace: Option<Trace>) -> Result<LogicalPlan> {
+    apply_rules(ORDERING, plan, config, trace)
 }
 
 fn apply_rules(
     rules: &[Rule],
     mut plan: LogicalPlan,
     config: &Config,
-    mut trace: Option<&mut dyn FnMut(&'static str, &LogicalPlan)>,
+    mut trace: Option<Trace>,
 ) -> Result<LogicalPlan> {
     let schema = plan.schema().clone();
     verify::verify(&plan, &schema).map_err(|e| e.context("the plan as bound"))?;

@@ -1,14 +1,13 @@
-//! Statements that tell: SHOW, DESCRIBE, EXPLAIN, MSCK REPAIR TABLE.
+//! Statements that tell: SHOW, DESCRIBE, MSCK REPAIR TABLE.
 
 use super::show_create::{create_database, create_statement, create_view};
-use super::{Session, StatementResult, on_big_stack};
+use super::{Session, StatementResult};
 use crate::catalog::{CatalogObject, INFORMATION_SCHEMA, TableDefinition, information_tables};
 use crate::config::SETTINGS;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::logical::Expr;
-use crate::physical;
-use crate::sql::{self, Explain, ObjectName, Relation, Show, Statement, StatementText, TableReference};
+use crate::sql::{ObjectName, Relation, Show, TableReference};
 use crate::types::{DataType, type_name};
 use regex::RegexBuilder;
 
@@ -198,110 +197,6 @@ impl Session {
             "high_value",
         ];
         StatementResult::text(&names, out)
-    }
-
-    pub(super) fn explain(&self, explain: &Explain, parameters: &[Expr]) -> Result<StatementResult> {
-        let Some(query) = explained_query(&explain.statement) else {
-            return Err(Error::unsupported(
-                "EXPLAIN of a statement that is no query and writes none",
-            ));
-        };
-        let bound = self.bind(query, parameters)?;
-        let format = explain.format.as_deref().filter(|f| *f != "text");
-        match (explain.kind.as_deref(), format) {
-            (None | Some("distributed"), _) => {}
-            (Some(kind), Some(format)) => {
-                let (kind, format) = (kind.to_uppercase(), format.to_uppercase());
-                return Err(Error::unsupported(format!("EXPLAIN (TYPE {kind}, FORMAT {format})")));
-            }
-            (Some("logical"), _) => return StatementResult::lines("Query Plan", &bound.to_string()),
-            (Some("validate"), _) => return StatementResult::text(&["Valid"], vec![vec![cell("true")]]),
-            (Some(other), _) => return Err(Error::unsupported(format!("EXPLAIN (TYPE {})", other.to_uppercase()))),
-        }
-        let plan = self.optimize(bound)?;
-        let context = self.new_context();
-        let explained = match explain.analyze {
-            true => physical::explain_analyze(&plan, &context)?,
-            false => physical::explain(&plan, &context)?,
-        };
-        let text = match format {
-            Some("json") => explained.to_json()?,
-            Some("graphviz") => explained.to_graphviz(),
-            _ => explained.to_string(),
-        };
-        StatementResult::lines("Query Plan", &text)
-    }
-}
-
-impl Session {
-    /// Tells how a statement would run and reads and writes no rows. What it would create is known to the statements after
-    /// it, without rows, until the session ends; what it would remove stays.
-    pub fn preview(&self, statement: &StatementText) -> Result<StatementResult> {
-        on_big_stack(|| {
-            let parsed = sql::parse_statement(statement)?;
-            let before = self.temporary_ddl();
-            self.set_temporary_ddl(true);
-            let result = self.preview_parsed(parsed);
-            self.set_temporary_ddl(before);
-            result
-        })
-    }
-
-    fn preview_parsed(&self, statement: Statement) -> Result<StatementResult> {
-        let removes = matches!(
-            statement,
-            Statement::DropTable { .. } | Statement::DropView { .. } | Statement::DropDatabase { .. }
-        );
-        let changes = matches!(
-            statement,
-            Statement::RepairTable { .. }
-                | Statement::AlterTable { .. }
-                | Statement::AlterDatabase { .. }
-                | Statement::AlterView { .. }
-                | Statement::Truncate { .. }
-                | Statement::Call { .. }
-        );
-        if removes || changes {
-            return Ok(StatementResult::done("left out"));
-        }
-        let runs = match &statement {
-            Statement::CreateTable(table) => table.query.is_none(),
-            Statement::Query(_) | Statement::Insert(_) | Statement::Copy(_) => false,
-            _ => true,
-        };
-        if runs {
-            return self.run_statement(&statement, &[]);
-        }
-        let explain = Explain {
-            analyze: false,
-            verbose: false,
-            kind: None,
-            format: None,
-            statement: Box::new(statement),
-        };
-        let told = self.explain(&explain, &[])?;
-        if let Statement::CreateTable(mut table) = *explain.statement
-            && let Some(query) = table.query.clone()
-        {
-            table.with_no_data = true;
-            // Its own folder would have to be there to be read.
-            table.location = None;
-            self.create_table_as(&table, &query, &[])?;
-        }
-        Ok(told)
-    }
-}
-
-/// The query inside a statement that can be explained.
-fn explained_query(statement: &Statement) -> Option<&sqlparser::ast::Query> {
-    match statement {
-        Statement::Query(query) | Statement::DescribeQuery(query) => Some(query),
-        Statement::CreateTable(table) => table.query.as_deref(),
-        Statement::CreateView(view) => Some(&view.query),
-        Statement::Insert(insert) => Some(&insert.query),
-        Statement::Copy(copy) => Some(&copy.query),
-        Statement::Explain(inner) => explained_query(&inner.statement),
-        _ => None,
     }
 }
 

@@ -7,6 +7,8 @@ mod dataframe;
 mod ddl;
 mod describe;
 mod describe_table;
+mod explain;
+mod explain_io;
 mod export;
 mod guards;
 mod listing;
@@ -156,10 +158,19 @@ impl Session {
     }
 
     fn optimize(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        self.optimize_traced(plan, None)
+    }
+
+    /// As [`Session::optimize`]; `trace` sees what each rule did.
+    fn optimize_traced(&self, plan: LogicalPlan, mut trace: Option<optimizer::Trace>) -> Result<LogicalPlan> {
         let config = self.config();
-        optimizer::narrow(plan, &config)
-            .and_then(|plan| self.list_partitions(plan))
-            .and_then(|plan| optimizer::order(plan, &config))
+        // A call of its own, because each half borrows the trace for itself.
+        let plan = match &mut trace {
+            Some(trace) => optimizer::narrow(plan, &config, Some(&mut **trace)),
+            None => optimizer::narrow(plan, &config, None),
+        };
+        let plan = plan.and_then(|plan| self.list_partitions(plan))?;
+        optimizer::order(plan, &config, trace)
     }
 
     fn start(&self, plan: &LogicalPlan) -> Result<QueryStream> {

@@ -21,6 +21,7 @@ pub enum StatementResult {
 pub struct Rows {
     schema: SchemaRef,
     source: RowSource,
+    is_text: bool,
 }
 
 enum RowSource {
@@ -58,12 +59,16 @@ impl StatementResult {
         Ok(Self::Rows(Rows {
             schema,
             source: RowSource::Memory(vec![batch].into_iter()),
+            is_text: false,
         }))
     }
 
     /// One column of text, a row per line.
     pub(super) fn lines(name: &str, text: &str) -> Result<Self> {
-        Self::text(&[name], text.lines().map(|line| vec![Some(line.to_string())]).collect())
+        let lines = text.lines().map(|line| vec![Some(line.to_string())]);
+        let mut rows = Self::text(&[name], lines.collect())?.rows();
+        rows.is_text = true;
+        Ok(Self::Rows(rows))
     }
 
     /// The rows; a statement without rows has none.
@@ -73,6 +78,7 @@ impl StatementResult {
             Self::Done { .. } => Rows {
                 schema: Arc::new(Schema::empty()),
                 source: RowSource::Memory(vec![].into_iter()),
+                is_text: false,
             },
         }
     }
@@ -88,6 +94,11 @@ impl Rows {
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
+
+    /// Whether the rows are the lines of one text (a plan, a statement) and not values.
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
 }
 
 impl From<QueryStream> for Rows {
@@ -95,6 +106,7 @@ impl From<QueryStream> for Rows {
         Self {
             schema: stream.schema().clone(),
             source: RowSource::Query(Box::new(stream)),
+            is_text: false,
         }
     }
 }

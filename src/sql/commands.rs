@@ -41,7 +41,10 @@ pub(super) fn explain(p: &mut Parser) -> Result<Statement> {
         })?;
     }
     for (value, known) in [
-        (&explain.kind, ["logical", "distributed", "validate", "io"].as_slice()),
+        (
+            &explain.kind,
+            ["logical", "distributed", "validate", "io", "rules"].as_slice(),
+        ),
         (&explain.format, ["text", "json", "graphviz"].as_slice()),
     ] {
         if let Some(value) = value

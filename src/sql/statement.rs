@@ -224,7 +224,7 @@ pub struct Explain {
     /// Run it and show what happened.
     pub analyze: bool,
     pub verbose: bool,
-    /// `TYPE LOGICAL`, `DISTRIBUTED`, `VALIDATE`, `IO`, in lower case.
+    /// `TYPE LOGICAL`, `DISTRIBUTED`, `VALIDATE`, `IO`, `RULES`, in lower case.
     pub kind: Option<String>,
     /// `FORMAT TEXT`, `JSON`, `GRAPHVIZ`, in lower case.
     pub format: Option<String>,

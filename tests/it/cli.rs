@@ -543,6 +543,29 @@ fn a_job_is_explained_without_running() {
 }
 
 #[test]
+fn plans_and_statements_are_plain_text_in_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "SELECT x FROM (VALUES ('a, \"b\"')) AS v(x) WHERE x <> 'c'";
+    let plan = outcome(lakebed(&folder).args(["-c", &format!("EXPLAIN (TYPE LOGICAL) {text}")]));
+    assert_eq!(
+        plan.out,
+        "Project v.x\n  Filter v.x <> 'c'\n    Project _col0 AS x\n      Values 1 rows [_col0]\n"
+    );
+    let made = outcome(lakebed(&folder).args(["-c", &format!("CREATE VIEW odd AS {text}; SHOW CREATE VIEW odd")]));
+    // What is shown makes the same view again.
+    let again = outcome(lakebed(&folder).args(["-c", &format!("DROP VIEW odd; {}; SELECT * FROM odd", made.out)]));
+    assert_eq!(again.out, "x\n\"a, \"\"b\"\"\"\n", "{}{}", made.out, again.err);
+    let asked = outcome(lakebed(&folder).args(["--format", "csv", "-c", "EXPLAIN (TYPE LOGICAL) SELECT 1, 2"]));
+    assert!(
+        asked
+            .out
+            .starts_with("Query Plan\n\"Project 1 AS _col0, 2 AS _col1\"\n"),
+        "{}",
+        asked.out
+    );
+}
+
+#[test]
 fn functions_are_told_and_flags_completed() {
     let told = run(&["functions", "substr*"]);
     assert_eq!(told.code, 0, "{}", told.err);

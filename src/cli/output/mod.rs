@@ -64,6 +64,11 @@ pub fn writer(options: &OutputOptions) -> Box<dyn ResultWriter> {
     }
 }
 
+/// The writer of results that are the lines of a text: no header, nothing escaped.
+pub fn lines() -> Box<dyn ResultWriter> {
+    Box::new(text::Lines)
+}
+
 /// The formatters of a batch's columns.
 fn formatters(batch: &RecordBatch) -> Vec<ValueFormatter<'_>> {
     batch

@@ -6,6 +6,30 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use std::io::Write;
 
+/// The first column as it is, a line for each row.
+pub struct Lines;
+
+impl ResultWriter for Lines {
+    fn begin(&mut self, _: &SchemaRef, _: &mut dyn Write) -> Result<()> {
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<()> {
+        let mut text = String::new();
+        if let Some(column) = formatters(batch).first() {
+            for row in 0..batch.num_rows() {
+                column.write(row, &mut text);
+                text.push('\n');
+            }
+        }
+        out.write_all(text.as_bytes()).map_err(output_error)
+    }
+
+    fn end(&mut self, _: usize, _: &mut dyn Write) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// CSV and TSV.
 pub struct Delimited {
     delimiter: char,

@@ -6,10 +6,15 @@ mod subqueries;
 mod tables;
 mod tpch;
 
-use super::optimize;
+use super::{narrow, order};
 use crate::config::Config;
+use crate::error::Result;
 use crate::logical::{Expr, LogicalPlan, PlanBuilder};
 use crate::types::Field;
+
+fn optimize(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
+    order(narrow(plan, config, None)?, config, None)
+}
 
 /// The plan as text after all rules.
 fn optimized(plan: LogicalPlan) -> String {
