@@ -203,13 +203,29 @@ Project nation.n_regionkey, _col1, _col2, _col3
 fn distinct_aggregates_without_groups_take_grouping_sets() {
     assert_eq!(
         optimized(bound(
-            "select count(distinct n_name), avg(n_nationkey), count(distinct n_regionkey) from nation"
+            "select count(distinct l_comment), avg(l_quantity), count(distinct l_shipinstruct) from lineitem"
         )),
         "\
 Project _col0, _col1, _col2
   Aggregate by [] compute count(key) FILTER (WHERE grouping_id = 1), any_value(partial) FILTER (WHERE grouping_id = 3), count(key) FILTER (WHERE grouping_id = 2)
-    Aggregate by [nation.n_name, nation.n_regionkey] sets [[0], [1], []] compute avg(nation.n_nationkey)
-      Scan nation [n_nationkey, n_name, n_regionkey]
+    Aggregate by [lineitem.l_comment, lineitem.l_shipinstruct] sets [[0], [1], []] compute avg(lineitem.l_quantity)
+      Scan lineitem [l_quantity, l_shipinstruct, l_comment]
+"
+    );
+}
+
+#[test]
+fn distinct_beside_others_takes_sets_of_its_own_columns() {
+    assert_eq!(
+        optimized(bound(
+            "select l_returnflag, count(distinct l_comment), count(distinct l_shipinstruct) filter (where l_linenumber > 1), \
+             avg(l_quantity) from lineitem group by l_returnflag"
+        )),
+        "\
+Project lineitem.l_returnflag, _col1, _col2, _col3
+  Aggregate by [key] compute count(key) FILTER (WHERE grouping_id = 3), count(key) FILTER (WHERE (grouping_id = 4) AND key), any_value(partial) FILTER (WHERE grouping_id = 7)
+    Aggregate by [lineitem.l_returnflag, lineitem.l_comment, lineitem.l_shipinstruct, lineitem.l_linenumber > 1] sets [[0, 1], [0, 2, 3], [0]] compute avg(lineitem.l_quantity)
+      Scan lineitem [l_linenumber, l_quantity, l_returnflag, l_shipinstruct, l_comment]
 "
     );
 }
