@@ -12,7 +12,7 @@ use crate::vector::block::{Block, Position};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Rows of a partition at least, when all rows are in memory.
 const PARTITION_ROWS: usize = 1 << 16;
@@ -56,8 +56,8 @@ struct DiskRun<K> {
 enum Part<K> {
     /// Rows of each run, and how many of them are wanted.
     Memory(Vec<Range<usize>>, usize),
-    /// Keys from the first on and below the second.
-    Disk(Option<K>, Option<K>),
+    /// Keys from the first on and below the second, and how many of these rows are wanted.
+    Disk(Option<K>, Option<K>, u64),
 }
 
 impl Merged {
@@ -86,7 +86,7 @@ fn into_disk<K: PackedKey>(runs: Arc<Runs<K>>, context: &QueryContext) -> Result
         let run = write_rows(specification, blocks, order, file.clone(), &context.cancel)?;
         written.push(DiskRun::new(run, &runs.plan));
     }
-    let partitions = cut_disk(&written, specification.fetch, context);
+    let partitions = cut_disk(&written, &runs.plan, specification.fetch, context)?;
     Ok(Arc::new(Runs {
         specification: specification.clone(),
         plan: runs.plan.clone(),
@@ -208,7 +208,7 @@ fn disk_runs<K: PackedKey>(
 ) -> Result<Arc<Runs<K>>> {
     let runs = runs.into_iter().map(|run| DiskRun::new(run, &plan)).collect();
     let runs = merge_down(specification, &plan, runs, context)?;
-    let partitions = cut_disk(&runs, specification.fetch, context);
+    let partitions = cut_disk(&runs, &plan, specification.fetch, context)?;
     Ok(Arc::new(Runs {
         specification: specification.clone(),
         plan,
@@ -224,37 +224,91 @@ impl<K: PackedKey> DiskRun<K> {
         plan.encode(&run.index, true, &mut firsts);
         Self { run, firsts }
     }
+
+    /// The first key and the rows of each block.
+    fn blocks(&self) -> impl Iterator<Item = (K, u64)> {
+        let rows = self.run.run.blocks().iter().map(|b| u64::from(b.rows));
+        self.firsts.iter().copied().zip(rows)
+    }
+
+    /// Rows below `key`; the block that it lies in is read.
+    fn rows_below(&self, key: K, plan: &KeyPlan, buffer: &mut Vec<u8>) -> Result<u64> {
+        let begin = self.firsts.partition_point(|first| *first < key);
+        let Some(last) = begin.checked_sub(1) else {
+            return Ok(0);
+        };
+        let before: u64 = self.blocks().take(last).map(|(_, rows)| rows).sum();
+        let mut keys = vec![];
+        plan.encode(&self.run.run.block(last, buffer)?, false, &mut keys);
+        Ok(before + keys.partition_point(|k: &K| *k < key) as u64)
+    }
 }
 
-/// Cuts runs on disk at keys of their indexes, into ranges of about a row group. A `fetch` is one range, read in order.
-fn cut_disk<K: PackedKey>(runs: &[DiskRun<K>], fetch: Option<u64>, context: &QueryContext) -> Vec<Part<K>> {
+/// Cuts runs on disk at keys of their indexes, into ranges of about a row group; with `fetch` only so many that it is reached.
+fn cut_disk<K: PackedKey>(
+    runs: &[DiskRun<K>],
+    plan: &KeyPlan,
+    fetch: Option<u64>,
+    context: &QueryContext,
+) -> Result<Vec<Part<K>>> {
     let rows: u64 = runs.iter().map(|run| run.run.run.rows()).sum();
-    let size = (rows / (context.threads() as u64 * 4))
+    let wanted = fetch.unwrap_or(u64::MAX).min(rows);
+    let size = (wanted / (context.threads() as u64 * 4))
         .clamp(PARTITION_ROWS as u64, context.config.row_group_rows.max(1) as u64);
+    let mut firsts: Vec<(K, u64)> = runs.iter().flat_map(DiskRun::blocks).collect();
+    firsts.sort_unstable_by_key(|(key, _)| *key);
     let mut cuts = vec![];
-    if fetch.is_none() {
-        let blocks = |run: &'_ DiskRun<K>| -> Vec<(K, u64)> {
-            let rows = run.run.run.blocks().iter().map(|b| u64::from(b.rows));
-            run.firsts.iter().copied().zip(rows).collect()
-        };
-        let mut firsts: Vec<(K, u64)> = runs.iter().flat_map(blocks).collect();
-        firsts.sort_unstable_by_key(|(key, _)| *key);
-        let mut filled = 0;
-        for (key, rows) in firsts {
-            if filled >= size {
-                cuts.push(key);
-                filled = 0;
-            }
-            filled += rows;
+    let mut filled = 0;
+    for (key, rows) in firsts {
+        if filled >= size {
+            cuts.push(key);
+            filled = 0;
         }
-        cuts.dedup();
+        filled += rows;
+    }
+    cuts.dedup();
+    let mut left = vec![u64::MAX; cuts.len() + 1];
+    if fetch.is_some() {
+        let enough = cuts.iter().position(|&cut| surely_below(runs, cut) >= wanted);
+        cuts.truncate(enough.map_or(cuts.len(), |last| last + 1));
+        left = rows_wanted(runs, plan, &cuts, wanted, context)?;
     }
     let lower = std::iter::once(None).chain(cuts.iter().copied().map(Some));
     let upper = cuts.iter().copied().map(Some).chain([None]);
-    lower
-        .zip(upper)
-        .map(|(lower, upper)| Part::Disk(lower, upper))
-        .collect()
+    let parts = lower.zip(upper).zip(left).filter(|(_, rows)| *rows > 0);
+    Ok(parts
+        .map(|((lower, upper), rows)| Part::Disk(lower, upper, rows))
+        .collect())
+}
+
+/// Rows below `key`, as far as the indexes tell: a run's last block that begins below it may be cut by it.
+fn surely_below<K: PackedKey>(runs: &[DiskRun<K>], key: K) -> u64 {
+    let of_run = |run: &DiskRun<K>| -> u64 {
+        let begin = run.firsts.partition_point(|first| *first < key);
+        run.blocks().take(begin.saturating_sub(1)).map(|(_, rows)| rows).sum()
+    };
+    runs.iter().map(of_run).sum()
+}
+
+/// How many rows are wanted of each range between `cuts`, if `wanted` are wanted in all.
+fn rows_wanted<K: PackedKey>(
+    runs: &[DiskRun<K>],
+    plan: &KeyPlan,
+    cuts: &[K],
+    wanted: u64,
+    context: &QueryContext,
+) -> Result<Vec<u64>> {
+    let below: Vec<AtomicU64> = cuts.iter().map(|_| AtomicU64::new(0)).collect();
+    context.parallel(cuts.len(), &|i| {
+        let mut buffer = vec![];
+        for run in runs {
+            below[i].fetch_add(run.rows_below(cuts[i], plan, &mut buffer)?, Ordering::Relaxed);
+        }
+        Ok(())
+    })?;
+    let ends = below.into_iter().map(|n| n.into_inner().min(wanted)).chain([wanted]);
+    let mut start = 0;
+    Ok(ends.map(|end| end - std::mem::replace(&mut start, end)).collect())
 }
 
 /// Runs that one worker can merge at once.
@@ -316,7 +370,7 @@ fn merge_group<K: PackedKey>(
         specification: specification.clone(),
         plan: plan.clone(),
         input: Input::Disk(group),
-        partitions: vec![Part::Disk(None, None)],
+        partitions: vec![Part::Disk(None, None, u64::MAX)],
         _reservations: vec![],
     });
     let mut merger = Merger::new(runs, 0, context)?;
@@ -377,7 +431,8 @@ fn reader<K: PackedKey>(
     }
     let left = match runs.partitions.get(ordinal) {
         Some(Part::Memory(_, rows)) => *rows as u64,
-        _ => runs.specification.fetch.unwrap_or(u64::MAX),
+        Some(Part::Disk(_, _, rows)) => *rows,
+        None => 0,
     };
     let merger = Merger::new(runs.clone(), ordinal, context)?;
     Ok(Some(Box::new(SortedReader {
@@ -468,7 +523,7 @@ impl<K: PackedKey> Merger<K> {
                     });
                 }
             }
-            (Input::Disk(disk), Some(Part::Disk(lower, upper))) => {
+            (Input::Disk(disk), Some(Part::Disk(lower, upper, _))) => {
                 // A block that is read, the one before it while rows of it are picked, and the bytes of one.
                 reservation.grow(disk.iter().map(|run| run.run.block_memory * 5 / 2).sum())?;
                 for (run, from) in disk.iter().enumerate() {

@@ -383,8 +383,9 @@ fn many_rows_become_ranges_that_workers_merge() {
         context(|c| c.threads = 5),
     ] {
         check(&input, &[(0, false, false)], None, &context);
-        check(&input, &[(0, true, false)], Some(100_001), &context);
-        check(&input, &[(0, true, false)], Some(300), &context);
+        for fetch in [250_003, 100_001, 300] {
+            check(&input, &[(0, true, false)], Some(fetch), &context);
+        }
         check(&input, &[(0, true, false)], Some(0), &context);
     }
 }
