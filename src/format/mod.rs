@@ -155,4 +155,9 @@ pub struct Partition {
 pub trait BatchReader: Send {
     /// The next rows that fulfil the predicates; `None` at the end. May return an empty batch.
     fn next(&mut self) -> Result<Option<Batch>>;
+
+    /// Bytes held besides the batches given out: what was read and not yet decoded, and what decoding needs.
+    fn memory_size(&self) -> usize {
+        0
+    }
 }

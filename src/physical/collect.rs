@@ -2,7 +2,7 @@
 
 use super::pipeline::{Flow, LocalSink, Sink};
 use crate::error::Result;
-use crate::runtime::{CancelToken, QueryContext};
+use crate::runtime::{CancelToken, MemoryArbiter, QueryContext, Transit};
 use crate::vector::Batch;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-/// Bytes that workers ahead of the current partition may hold before they wait.
+/// Bytes that workers ahead of the current partition may hold before they wait, …
 const MAX_AHEAD: usize = 64 << 20;
+/// … or this part of the memory, if that is less.
+const MAX_AHEAD_PART: usize = 16;
 
 /// Sends batches to the reader of the result in the order of partitions, whoever computes them.
 ///
@@ -27,6 +29,8 @@ struct Shared {
     sender: SyncSender<Batch>,
     state: Mutex<Order>,
     moved: Condvar,
+    /// Bytes that may be held back.
+    most_ahead: usize,
 }
 
 #[derive(Default)]
@@ -36,16 +40,32 @@ struct Order {
     /// Held back: batches and whether the partition has ended.
     held: BTreeMap<usize, (Vec<Batch>, bool)>,
     held_bytes: usize,
+    /// Counts what is held back.
+    transit: Option<Transit>,
     closed: bool,
 }
 
+impl Order {
+    fn set_held(&mut self, bytes: usize) {
+        self.held_bytes = bytes;
+        if let Some(transit) = &mut self.transit {
+            transit.set(bytes);
+        }
+    }
+}
+
 impl ResultSink {
-    pub fn new(sender: SyncSender<Batch>) -> Self {
+    pub fn new(sender: SyncSender<Batch>, memory: &Arc<MemoryArbiter>) -> Self {
+        let order = Order {
+            transit: Some(memory.transit()),
+            ..Order::default()
+        };
         Self {
             shared: Arc::new(Shared {
                 sender,
-                state: Mutex::default(),
+                state: Mutex::new(order),
                 moved: Condvar::new(),
+                most_ahead: MAX_AHEAD.min(memory.limit() / MAX_AHEAD_PART),
             }),
         }
     }
@@ -65,7 +85,7 @@ impl Sink for ResultSink {
         let held = {
             let mut state = self.shared.state.lock();
             state.current = 0;
-            state.held_bytes = 0;
+            state.set_held(0);
             std::mem::take(&mut state.held)
         };
         for batch in held.into_values().flat_map(|(batches, _)| batches) {
@@ -111,7 +131,8 @@ impl Shared {
                 self.send(batch);
             }
             let mut state = self.state.lock();
-            state.held_bytes = state.held_bytes.saturating_sub(bytes);
+            let left = state.held_bytes.saturating_sub(bytes);
+            state.set_held(left);
         }
     }
 }
@@ -142,7 +163,8 @@ impl LocalSink for LocalResult {
                     .map(|(batches, _)| batches)
                     .unwrap_or_default();
                 let bytes: usize = held.iter().map(Batch::memory_size).sum();
-                state.held_bytes = state.held_bytes.saturating_sub(bytes);
+                let left = state.held_bytes.saturating_sub(bytes);
+                state.set_held(left);
                 drop(state);
                 for batch in held.into_iter().chain([batch]) {
                     if self.shared.send(batch) == Flow::Done {
@@ -152,8 +174,9 @@ impl LocalSink for LocalResult {
                 return Ok(Flow::More);
             }
             let bytes = batch.memory_size();
-            if state.held_bytes + bytes <= MAX_AHEAD {
-                state.held_bytes += bytes;
+            if state.held_bytes + bytes <= self.shared.most_ahead {
+                let held = state.held_bytes + bytes;
+                state.set_held(held);
                 state.held.entry(self.ordinal).or_default().0.push(batch);
                 return Ok(Flow::More);
             }

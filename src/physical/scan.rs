@@ -5,7 +5,7 @@ use super::read_ahead::{Fetches, ReadAhead};
 use crate::catalog::{FileTable, Table, TableSource};
 use crate::error::{Error, Result};
 use crate::format::{BatchReader, Partition, ScanRequest};
-use crate::runtime::{MemoryArbiter, Metrics, QueryContext};
+use crate::runtime::{MemoryArbiter, Metrics, QueryContext, Transit};
 use crate::storage::{fetch, is_remote, keep};
 use crate::vector::Batch;
 use parking_lot::Mutex;
@@ -200,6 +200,7 @@ impl Source for FileScan {
         metrics.bytes_read.add(partition.bytes);
         metrics.partitions_read.add(1);
         let reader = self.files()?.format.open(&partition, &self.request)?;
+        let held = Held::new(memory.as_ref());
         Ok(Some(Box::new(FileReader {
             reader,
             fetches,
@@ -210,6 +211,7 @@ impl Source for FileScan {
             hits: self.hits.clone(),
             rows: 0,
             metrics,
+            held,
         })))
     }
 }
@@ -235,6 +237,37 @@ struct FileReader {
     hits: Arc<Hits>,
     rows: u64,
     metrics: Arc<Metrics>,
+    held: Held,
+}
+
+/// Counts what a reader and the batch that it gave last hold.
+struct Held {
+    transit: Option<Transit>,
+    batches: usize,
+    batch_bytes: usize,
+}
+
+/// Of so many batches one is measured.
+const MEASURED: usize = 16;
+
+impl Held {
+    fn new(memory: Option<&Arc<MemoryArbiter>>) -> Self {
+        Self {
+            transit: memory.map(|m| m.transit()),
+            batches: 0,
+            batch_bytes: 0,
+        }
+    }
+
+    fn note(&mut self, reader: &dyn BatchReader, batch: &Batch) {
+        if self.batches.is_multiple_of(MEASURED) {
+            self.batch_bytes = batch.memory_size();
+        }
+        self.batches += 1;
+        if let Some(transit) = &mut self.transit {
+            transit.set(reader.memory_size() + self.batch_bytes);
+        }
+    }
 }
 
 impl Drop for FileReader {
@@ -261,6 +294,7 @@ impl PartitionReader for FileReader {
         }
         let batch = self.reader.next()?;
         if let Some(batch) = &batch {
+            self.held.note(self.reader.as_ref(), batch);
             self.given.fetch_add(batch.len() as u64, Ordering::Relaxed);
             self.rows += batch.len() as u64;
             self.metrics.rows_read.add(batch.len() as u64);

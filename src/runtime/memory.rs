@@ -4,7 +4,11 @@
 //! grow          takes what is free; then asks holders at rest to shrink; then is an error
 //! try_grow      takes what is free
 //! try_grow_fairly   takes what is free, but an operator never holds more than it leaves to the others
+//! transit       is never refused: what is on its way between operators
 //! ```
+//!
+//! Without what is on its way (open pages, fetched bytes, batches, encoded blocks) nothing moves, so it is counted and not
+//! asked for: a quarter of the limit is meant for it, beside the limit, and what it takes beyond that operators do not get.
 //!
 //! An operator that can spill grows fairly and spills when it may not; so every operator that comes later finds memory.
 //! State that rests between two pipelines (a join's build side, partial aggregates, sorted runs, the rows of a common table
@@ -18,6 +22,13 @@ use std::sync::{Arc, Weak};
 
 /// Every operator may hold this part of the limit whatever the others hold.
 const GUARANTEED_PART: usize = 32;
+/// What is on its way may take this part of the limit beside it.
+const TRANSIT_PART: usize = 4;
+/// Operators have so much, or half of the limit if that is more, however much is on its way: a page takes its megabyte also where
+/// there is little memory, and nothing would run.
+const LEAST: usize = 16 << 20;
+/// What is on its way is counted in steps of this.
+const TRANSIT_STEP: usize = 32 << 10;
 
 /// State at rest that can be moved to disk.
 pub trait Shrink: Send + Sync {
@@ -33,6 +44,7 @@ pub trait Shrink: Send + Sync {
 pub struct MemoryArbiter {
     limit: usize,
     used: AtomicUsize,
+    transit: AtomicUsize,
     peak: AtomicUsize,
     /// Oldest first: what was made first is often used last.
     at_rest: Mutex<Vec<Weak<dyn Shrink>>>,
@@ -59,6 +71,7 @@ impl MemoryArbiter {
         Arc::new(Self {
             limit,
             used: AtomicUsize::new(0),
+            transit: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             at_rest: Mutex::default(),
         })
@@ -68,18 +81,39 @@ impl MemoryArbiter {
         self.limit
     }
 
+    /// Bytes that operators hold.
     pub fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
-    /// Bytes that nobody holds.
-    pub fn free(&self) -> usize {
-        self.limit.saturating_sub(self.used())
+    /// Bytes on their way.
+    pub fn in_transit(&self) -> usize {
+        self.transit.load(Relaxed)
     }
 
-    /// The most that was ever reserved at one time.
+    /// Bytes that nobody holds.
+    pub fn free(&self) -> usize {
+        self.for_operators().saturating_sub(self.used())
+    }
+
+    /// What operators may hold together: less than the limit while much is on its way.
+    fn for_operators(&self) -> usize {
+        let beyond = self.in_transit().saturating_sub(self.limit / TRANSIT_PART);
+        let least = (self.limit / 2).max(LEAST.min(self.limit));
+        self.limit.saturating_sub(beyond).max(least)
+    }
+
+    /// The most that was ever held and on its way at one time.
     pub fn peak(&self) -> usize {
         self.peak.load(Relaxed)
+    }
+
+    /// Counts something that is on its way; nothing yet.
+    pub fn transit(self: &Arc<Self>) -> Transit {
+        Transit {
+            arbiter: self.clone(),
+            bytes: 0,
+        }
     }
 
     /// A new operator that holds nothing yet; error messages call it `name`.
@@ -118,17 +152,22 @@ impl MemoryArbiter {
     }
 
     fn try_take(&self, bytes: usize) -> bool {
+        let most = self.for_operators();
         let taken = self.used.fetch_update(Relaxed, Relaxed, |used| {
-            used.checked_add(bytes).filter(|&total| total <= self.limit)
+            used.checked_add(bytes).filter(|&total| total <= most)
         });
         if let Ok(before) = taken {
-            self.peak.fetch_max(before + bytes, Relaxed);
+            self.peak.fetch_max(before + bytes + self.in_transit(), Relaxed);
         }
         taken.is_ok()
     }
 }
 
 impl Operator {
+    pub fn arbiter(&self) -> &Arc<MemoryArbiter> {
+        &self.arbiter
+    }
+
     /// An empty reservation of this operator.
     pub fn reservation(self: &Arc<Self>) -> Reservation {
         Reservation {
@@ -265,6 +304,35 @@ impl Drop for Reservation {
     }
 }
 
+/// Bytes on their way; none any more when dropped.
+#[derive(Debug)]
+pub struct Transit {
+    arbiter: Arc<MemoryArbiter>,
+    bytes: usize,
+}
+
+impl Transit {
+    /// It is now `bytes` that are on their way.
+    pub fn set(&mut self, bytes: usize) {
+        let bytes = bytes.next_multiple_of(TRANSIT_STEP);
+        let arbiter = &self.arbiter;
+        if bytes > self.bytes {
+            let more = bytes - self.bytes;
+            let all = arbiter.transit.fetch_add(more, Relaxed) + more;
+            arbiter.peak.fetch_max(all + arbiter.used(), Relaxed);
+        } else if bytes < self.bytes {
+            arbiter.transit.fetch_sub(self.bytes - bytes, Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Transit {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +361,24 @@ mod tests {
         one.absorb(two);
         drop(one);
         assert_eq!((arbiter.used(), arbiter.peak()), (800, 2400));
+    }
+
+    #[test]
+    fn what_is_on_its_way_takes_from_operators_beyond_its_part() {
+        let arbiter = MemoryArbiter::new(80 << 20);
+        let mut pages = arbiter.transit();
+        pages.set((20 << 20) - 1);
+        assert_eq!((arbiter.in_transit(), arbiter.free()), (20 << 20, 80 << 20));
+        let mut operator = arbiter.reservation("operator");
+        pages.set(50 << 20);
+        assert!(!operator.try_grow((50 << 20) + 1) && operator.try_grow(50 << 20));
+        assert_eq!((arbiter.peak(), arbiter.free()), (100 << 20, 0));
+        drop(pages);
+        assert_eq!((arbiter.in_transit(), arbiter.free()), (0, 30 << 20));
+        operator.shrink(50 << 20);
+        let mut flood = arbiter.transit();
+        flood.set(1 << 30);
+        assert_eq!(arbiter.free(), 40 << 20, "half of the limit is always there");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod spill;
 
 pub use cancel::CancelToken;
 pub use current::{Current, Entered};
-pub use memory::{MemoryArbiter, Operator, Reservation, Shrink};
+pub use memory::{MemoryArbiter, Operator, Reservation, Shrink, Transit};
 pub use metrics::{Counter, Metrics, OperatorMetrics, RemoteCounters};
 pub use spill::{BlockPlace, SpillFile, SpillManager, SpillReader, SpillRun, SpillWriter};
 pub use spill::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
@@ -34,7 +34,7 @@ impl QueryContext {
         // The requests of a query that a statement runs count for the statement.
         let remote = Current::get().unwrap_or_default().remote;
         let metrics = Arc::new(Metrics::new(remote));
-        let spill = SpillManager::new(&config, Arc::clone(&metrics));
+        let spill = SpillManager::new(&config, Arc::clone(&metrics), Arc::clone(&memory));
         Self {
             config,
             memory,

@@ -19,6 +19,9 @@ use parquet::file::reader::{ChunkReader, Length};
 use std::io::Cursor;
 use std::sync::Arc;
 
+/// Bytes of an open page of arrow-rs, which does not tell.
+const USUAL_PAGE: usize = 1 << 20;
+
 /// Reads a column front to back; rows not wanted are skipped as late as possible, so that whole pages can be left out.
 pub struct ColumnReader {
     source: Source,
@@ -132,6 +135,15 @@ impl ColumnReader {
             })
             .collect();
         ColumnDecoder::prepare(&mut decoders)
+    }
+
+    /// Bytes held, about.
+    pub fn memory_size(&self) -> usize {
+        match &self.source {
+            Source::Constant(_) => 0,
+            Source::Decoder { decoder, .. } => decoder.memory_size(),
+            Source::Arrow { held, .. } => held.iter().map(|a| a.get_array_memory_size()).sum::<usize>() + USUAL_PAGE,
+        }
     }
 
     /// Passes over `n` rows.

@@ -203,6 +203,10 @@ impl BatchReader for RowGroupReader {
         self.position += n;
         Ok(Some(batch))
     }
+
+    fn memory_size(&self) -> usize {
+        self.readers.iter().flatten().map(ColumnReader::memory_size).sum()
+    }
 }
 
 /// The rows being decoded. Columns hold only the rows alive.

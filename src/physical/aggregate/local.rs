@@ -4,7 +4,8 @@ use super::table::GroupTable;
 use super::{AggregateSpec, accumulators, evaluate};
 use crate::error::Result;
 use crate::functions::aggregate::Accumulator;
-use crate::runtime::{Operator, QueryContext, Reservation};
+use crate::runtime::{Operator, QueryContext, Reservation, Transit};
+use crate::vector::memory::HeldBytes;
 use crate::vector::{Batch, Column};
 use arrow::array::ArrayRef;
 use std::sync::Arc;
@@ -25,6 +26,12 @@ pub(super) struct Local {
     workers: usize,
 }
 
+/// Bytes that arrays keep allocated, shared buffers once.
+pub(super) fn held_bytes(arrays: &[ArrayRef]) -> usize {
+    let mut held = HeldBytes::default();
+    arrays.iter().map(|a| held.add(a.as_ref())).sum()
+}
+
 /// Whether the groups may stay in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
@@ -36,14 +43,25 @@ pub(super) enum Room {
 }
 
 impl Local {
+    /// No groups yet, for one of all workers.
     pub fn new(spec: &Arc<AggregateSpec>, operator: &Arc<Operator>, context: &QueryContext) -> Result<Self> {
+        Self::for_workers(spec, operator, context, context.threads())
+    }
+
+    /// As [`Local::new`], for one of `workers` that share the operator's memory.
+    pub fn for_workers(
+        spec: &Arc<AggregateSpec>,
+        operator: &Arc<Operator>,
+        context: &QueryContext,
+        workers: usize,
+    ) -> Result<Self> {
         Ok(Self {
             spec: spec.clone(),
             table: GroupTable::new(&spec.group_types, &spec.group_nullable, context.fixed_hash())?,
             accumulators: accumulators(spec)?,
             groups: vec![],
             reservation: operator.reservation(),
-            workers: context.threads(),
+            workers,
         })
     }
 
@@ -85,13 +103,15 @@ impl Local {
         Ok(())
     }
 
-    /// Takes the partial states out of the accumulators. The groups stay in the table until it is cleared.
-    pub fn take_states(&mut self) -> Result<States> {
+    /// Takes the partial states out of the accumulators; they are counted as long as what comes with them lives. The groups
+    /// stay in the table until it is cleared.
+    pub fn take_states(&mut self) -> Result<(States, Transit)> {
         let mut arrays = self.table.key_columns()?;
         for accumulator in &mut self.accumulators {
             arrays.extend(accumulator.state(self.table.len())?);
         }
-        Ok(arrays)
+        let copies = self.copies(&arrays);
+        Ok((arrays, copies))
     }
 
     /// Takes the groups and results out; what is left of the reservation is the memory of the results.
@@ -101,16 +121,26 @@ impl Local {
         for accumulator in &mut self.accumulators {
             arrays.push(accumulator.finish(rows)?);
         }
-        let bytes: usize = arrays.iter().map(|a| a.get_array_memory_size()).sum();
+        let copies = self.copies(&arrays);
+        let bytes = held_bytes(&arrays);
+        drop((self.table, self.accumulators));
         let mut reservation = self.reservation;
         reservation.shrink(reservation.bytes().saturating_sub(bytes));
+        drop(copies);
         Ok((arrays, reservation))
     }
 
-    /// Bytes allocated, and those of the copies that giving the groups away will make.
+    /// Bytes allocated.
     pub fn needed(&self) -> usize {
         let states: usize = self.accumulators.iter().map(|a| a.memory_size()).sum();
-        self.table.memory_size() + self.table.key_bytes() + 2 * states
+        self.table.memory_size() + states
+    }
+
+    /// Counts arrays that were taken out, as far as they are copies, as long as it lives.
+    fn copies(&self, arrays: &[ArrayRef]) -> Transit {
+        let mut transit = self.reservation.operator().arbiter().transit();
+        transit.set((held_bytes(arrays) + self.needed()).saturating_sub(self.reservation.bytes()));
+        transit
     }
 
     /// Reserves the memory that the groups need.
@@ -124,7 +154,7 @@ impl Local {
         if needed > share {
             return Ok(Room::ShareUsed);
         }
-        let ahead = missing.max(held / 4).max(STEP).min(share - held.min(share));
+        let ahead = missing.max(held / 16).max(STEP).min(share - held.min(share));
         let grown = self.reservation.try_grow_fairly(ahead)? || self.reservation.try_grow_fairly(missing)?;
         Ok(if grown { Room::Enough } else { Room::None })
     }

@@ -3,12 +3,14 @@
 use super::into_batches;
 use super::local::{Local, Room, share};
 use super::states::{Chunk, LAST, Partition, REHASHED, StateWriter, Store};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::physical::pipeline::PartitionReader;
 use crate::runtime::{Reservation, Shrink, SpillRun};
 use crate::vector::Batch;
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Partial states of groups that come in no other task.
 struct Task {
@@ -16,6 +18,8 @@ struct Task {
     level: u32,
     chunks: Vec<Chunk>,
     runs: Vec<SpillRun>,
+    /// Beside other merges it did not fit.
+    alone: bool,
 }
 
 /// Gives the groups of a partition, batch by batch.
@@ -62,7 +66,12 @@ impl GroupReader {
             self.pack(runs, 1)
         } else {
             let runs = runs.into_iter().flatten().collect();
-            vec![Task { level: 1, chunks, runs }]
+            vec![Task {
+                level: 1,
+                chunks,
+                runs,
+                alone: false,
+            }]
         };
     }
 
@@ -80,8 +89,12 @@ impl GroupReader {
                     rows_of_last += rows;
                 }
                 None => {
-                    let chunks = vec![];
-                    tasks.push(Task { level, chunks, runs });
+                    tasks.push(Task {
+                        level,
+                        chunks: vec![],
+                        runs,
+                        alone: false,
+                    });
                     rows_of_last = rows;
                 }
             }
@@ -95,24 +108,29 @@ impl GroupReader {
 
     /// Merges a task; leaves batches, or more tasks.
     fn run(&mut self, task: Task) -> Result<()> {
-        let Task { level, chunks, runs } = task;
-        let mut merge = Merge {
-            local: Local::new(&self.store.spec, &self.store.operator, &self.store.context)?,
-            store: &self.store,
-            writer: None,
-            level,
-            forced: self.forced() && level == 1,
-        };
+        let store = self.store.clone();
+        let mut merge = Merge::new(&store, &task, self.forced())?;
+        let Task {
+            level, chunks, runs, ..
+        } = task;
+        let can_begin_anew = chunks.is_empty() && !task.alone;
         for chunk in chunks {
             merge.add(&chunk.states)?;
         }
-        for run in runs {
-            let mut reader = run.reader();
-            while let Some(batch) = reader.next_batch()? {
-                let states = (0..batch.width()).map(|i| batch.column(i)?.to_array());
-                merge.add(&states.collect::<Result<Vec<_>>>()?)?;
+        match merge.add_runs(&runs) {
+            Err(e) if can_begin_anew && e.kind() == ErrorKind::ResourcesExhausted => {
+                // Its memory goes to the others; when they are done, theirs is free.
+                self.tasks.push(Task {
+                    level,
+                    chunks: vec![],
+                    runs,
+                    alone: true,
+                });
+                return Ok(());
             }
+            other => other?,
         }
+        drop(runs);
         self.store.metrics.note_peak_memory(self.store.operator.peak());
         match merge.writer {
             Some(_) => {
@@ -174,13 +192,78 @@ impl PartitionReader for GroupReader {
 struct Merge<'a> {
     local: Local,
     store: &'a Arc<Store>,
+    turn: Turn<'a>,
     /// Where the states go once they did not fit.
     writer: Option<StateWriter>,
     level: u32,
+    /// Some of the states are not on disk.
+    in_memory: bool,
     forced: bool,
 }
 
-impl Merge<'_> {
+/// Beside whom a merge runs.
+enum Turn<'a> {
+    Beside(#[expect(dead_code, reason = "held")] RwLockReadGuard<'a, ()>),
+    Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'a, ()>),
+    /// Only while it changes.
+    None,
+}
+
+/// How often, and how long each time, a merge alone waits until the groups that others gave out are taken.
+const WAITS: usize = 100;
+const WAIT: Duration = Duration::from_millis(20);
+
+impl<'a> Merge<'a> {
+    fn new(store: &'a Arc<Store>, task: &Task, forced: bool) -> Result<Self> {
+        let turn = match task.alone {
+            false => Turn::Beside(store.turns.read()),
+            true => Turn::Alone(store.turns.write()),
+        };
+        let workers = if task.alone { 1 } else { store.context.threads() };
+        Ok(Self {
+            local: Local::for_workers(&store.spec, &store.operator, &store.context, workers)?,
+            store,
+            turn,
+            writer: None,
+            level: task.level,
+            in_memory: !task.chunks.is_empty(),
+            forced: forced && task.level == 1,
+        })
+    }
+
+    fn add_runs(&mut self, runs: &[SpillRun]) -> Result<()> {
+        for run in runs {
+            let mut reader = run.reader();
+            while let Some(batch) = reader.next_batch()? {
+                let states = (0..batch.width()).map(|i| batch.column(i)?.to_array());
+                self.add(&states.collect::<Result<Vec<_>>>()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reserves what cannot be cut further. States that were in memory are not read again, so their merge waits here until
+    /// it is alone.
+    fn reserve_all(&mut self) -> Result<()> {
+        for _ in 0..WAITS {
+            match self.local.reserve_all() {
+                Err(e) if e.kind() == ErrorKind::ResourcesExhausted => match self.turn {
+                    Turn::Beside(_) if self.in_memory => {
+                        self.turn = Turn::None;
+                        self.turn = Turn::Alone(self.store.turns.write());
+                    }
+                    Turn::Alone(_) if self.store.operator.held() > self.local.reservation.bytes() => {
+                        self.store.context.cancel.check()?;
+                        std::thread::sleep(WAIT);
+                    }
+                    _ => return Err(e),
+                },
+                other => return other,
+            }
+        }
+        self.local.reserve_all()
+    }
+
     fn add(&mut self, states: &[arrow::array::ArrayRef]) -> Result<()> {
         self.store.context.cancel.check()?;
         self.local.merge(states)?;
@@ -202,19 +285,19 @@ impl Merge<'_> {
         if self.local.len() > 1 && self.level < LAST {
             return self.write();
         }
-        self.local.reserve_all()
+        self.reserve_all()
     }
 
     /// Writes all groups, cut once more.
     fn write(&mut self) -> Result<()> {
         self.store.note_size(self.local.needed(), self.local.len());
-        let states = self.local.take_states()?;
+        let (states, copies) = self.local.take_states()?;
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => none.insert(self.store.writer(self.level)?),
         };
         writer.append(&states, self.local.table.hashes(), None)?;
-        drop(states);
+        drop((states, copies));
         self.local.clear(false)?;
         let held = self.local.reservation.bytes();
         self.local.reservation.shrink(held.saturating_sub(self.local.needed()));

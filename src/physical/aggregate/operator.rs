@@ -110,8 +110,10 @@ impl HashAggregate {
             return Ok(Merged::All(none));
         };
         while let Some(mut next) = locals.pop() {
-            total.local.merge(&next.local.take_states()?)?;
+            let (states, copies) = next.local.take_states()?;
             drop(next);
+            total.local.merge(&states)?;
+            drop((states, copies));
             if total.local.reserve()? != Room::Enough {
                 locals.push(total);
                 return Ok(Merged::Not(locals));
@@ -201,7 +203,7 @@ impl LocalAggregate {
     fn give_away(&mut self, keep_memory: bool) -> Result<()> {
         self.gave_away = true;
         self.store.note_size(self.local.needed(), self.local.len());
-        let states = self.local.take_states()?;
+        let (states, copies) = self.local.take_states()?;
         let hashes = self.local.table.hashes();
         let (order, ends) = partition_order(hashes);
         let forced = self.store.context.config.debug_force_spill;
@@ -223,7 +225,7 @@ impl LocalAggregate {
             };
             writer.append(&states, hashes, rest)?;
         }
-        drop(states);
+        drop((states, copies));
         self.local.clear(keep_memory && kept == PARTITIONS)?;
         let held = self.local.reservation.bytes();
         self.local.reservation.shrink(held.saturating_sub(self.local.needed()));

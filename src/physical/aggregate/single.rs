@@ -1,12 +1,13 @@
 //! Aggregation without groups: one row out, whatever comes in.
 
-use super::local::STEP;
+use super::local::{STEP, held_bytes};
 use super::{AggregateSpec, accumulators, evaluate};
 use crate::error::Result;
 use crate::functions::aggregate::Accumulator;
 use crate::physical::pipeline::{Flow, LocalSink, PartitionReader, Sink, Source};
-use crate::runtime::{Operator, OperatorMetrics, QueryContext, Reservation};
+use crate::runtime::{Operator, OperatorMetrics, QueryContext, Reservation, Transit};
 use crate::vector::Batch;
+use arrow::array::ArrayRef;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -32,17 +33,36 @@ struct State {
 }
 
 impl State {
-    /// Reserves what the states take, and as much again for the copy that takes them out.
+    /// Reserves what the states take.
     fn reserve(&mut self) -> Result<()> {
-        let bytes: usize = self.accumulators.iter().map(|a| a.memory_size()).sum();
-        if 2 * bytes <= self.reservation.bytes() {
+        let bytes = self.bytes();
+        if bytes <= self.reservation.bytes() {
             return Ok(());
         }
-        let ahead = bytes / 4 + STEP;
-        if self.reservation.try_grow(2 * bytes + ahead - self.reservation.bytes()) {
+        let ahead = bytes / 16 + STEP;
+        if self.reservation.try_grow(bytes + ahead - self.reservation.bytes()) {
             return Ok(());
         }
-        self.reservation.resize(2 * bytes)
+        self.reservation.resize(bytes)
+    }
+
+    fn bytes(&self) -> usize {
+        self.accumulators.iter().map(|a| a.memory_size()).sum()
+    }
+
+    /// What `take` gets out of every accumulator, in a row, and the count of these arrays as long as it lives. What is left
+    /// of the reservation is what the accumulators still hold.
+    fn take_out(
+        &mut self,
+        take: impl Fn(&mut dyn Accumulator) -> Result<Vec<ArrayRef>>,
+    ) -> Result<(Vec<Vec<ArrayRef>>, Transit)> {
+        let arrays = self.accumulators.iter_mut().map(|a| take(a.as_mut()));
+        let arrays = arrays.collect::<Result<Vec<_>>>()?;
+        let mut transit = self.reservation.operator().arbiter().transit();
+        transit.set(held_bytes(&arrays.concat()));
+        self.reservation
+            .shrink(self.reservation.bytes().saturating_sub(self.bytes()));
+        Ok((arrays, transit))
     }
 }
 
@@ -85,21 +105,18 @@ impl Sink for SingleAggregate {
             None => self.state(context)?,
         };
         for mut state in states {
-            for (total, part) in total.accumulators.iter_mut().zip(&mut state.accumulators) {
-                total.merge(&part.state(1)?, &[0], 1)?;
-            }
+            let (parts, _transit) = state.take_out(|a| a.state(1))?;
             drop(state);
+            for (total, part) in total.accumulators.iter_mut().zip(&parts) {
+                total.merge(part, &[0], 1)?;
+            }
             total.reserve()?;
         }
-        let arrays = total
-            .accumulators
-            .iter_mut()
-            .map(|a| a.finish(1))
-            .collect::<Result<Vec<_>>>()?;
+        let (arrays, transit) = total.take_out(|a| Ok(vec![a.finish(1)?]))?;
         self.metrics.note_peak_memory(total.reservation.operator().peak());
         *self.result.lock() = Some(OneBatch {
-            batch: Some(Batch::from_arrays(arrays, 1)),
-            _memory: total.reservation,
+            batch: Some(Batch::from_arrays(arrays.concat(), 1)),
+            _memory: transit,
         });
         Ok(())
     }
@@ -143,7 +160,7 @@ impl Source for SingleAggregate {
 struct OneBatch {
     batch: Option<Batch>,
     /// Of the batch.
-    _memory: Reservation,
+    _memory: Transit,
 }
 
 impl PartitionReader for OneBatch {

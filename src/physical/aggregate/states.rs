@@ -14,13 +14,15 @@ use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::row::{RowConverter, SortField};
 use foldhash::fast::FixedState;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// States go to disk in pieces of this many rows.
-const PIECE: usize = 2048;
+/// States go to disk in pieces of this many rows at least, …
+const LEAST_PIECE: usize = 2048;
+/// … and at most, when there is memory for them: each part gets many rows of a piece at once then.
+const MOST_PIECE: usize = 1 << 16;
 /// With at least this much memory, partitions on disk are cut into four at once.
 const FINE: usize = 32 << 20;
 /// Levels at which hashes no longer tell groups apart and keys are hashed in another way.
@@ -44,12 +46,17 @@ pub(super) struct Store {
     cuts: usize,
     layout: Mutex<Option<Arc<Layout>>>,
     partitions: Vec<Mutex<Partition>>,
+    /// Partitions from this one on went to disk before: what comes of them is not kept in memory, from where it would have
+    /// to go to disk once more.
+    on_disk_from: AtomicUsize,
     /// What was written on behalf of other operators while rows still came, or why that failed.
     on_behalf: Mutex<Result<Option<StateWriter>>>,
     /// All rows have come: what is written from now on can be read at once.
     sealed: AtomicBool,
     /// The most memory that a group took on average in a table given away.
     group_bytes: AtomicUsize,
+    /// Merges share it; one that needs the memory of the others has it alone.
+    pub turns: RwLock<()>,
 }
 
 /// The states of a part of the hash space.
@@ -76,9 +83,11 @@ impl Store {
             cuts: if context.memory.limit() < FINE { 1 } else { 4 },
             layout: Mutex::default(),
             partitions: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            on_disk_from: AtomicUsize::new(PARTITIONS),
             on_behalf: Mutex::new(Ok(None)),
             sealed: AtomicBool::new(false),
             group_bytes: AtomicUsize::new(0),
+            turns: RwLock::new(()),
         });
         let weak: std::sync::Weak<Self> = Arc::downgrade(&store);
         context.memory.register(weak);
@@ -100,6 +109,7 @@ impl Store {
             keys: self.spec.group_types.clone(),
             parts,
             level,
+            piece_bytes: memory / 8,
             reservation: self.operator.reservation(),
             metrics: self.metrics.clone(),
         })
@@ -128,6 +138,9 @@ impl Store {
     pub fn keep(&self, states: &[ArrayRef], order: &[u32], ends: &[usize]) -> Result<usize> {
         let mut start = 0;
         for (i, (&end, partition)) in ends.iter().zip(&self.partitions).enumerate() {
+            if i >= self.on_disk_from.load(Relaxed) {
+                return Ok(i);
+            }
             if end > start {
                 let rows = UInt32Array::from(order[start..end].to_vec());
                 let states: States = states
@@ -181,6 +194,7 @@ impl Store {
                 let hashes = hash_rows(&keys, rows, self.context.fixed_hash())?;
                 writer.append(&chunk.states, &hashes, None)?;
             }
+            self.on_disk_from.fetch_min(i, Relaxed);
             freed += partition.bytes();
             written.push((i, partition));
         }
@@ -274,6 +288,8 @@ pub(super) struct StateWriter {
     keys: Vec<DataType>,
     parts: usize,
     level: u32,
+    /// Bytes that are written at a time, about.
+    piece_bytes: usize,
     reservation: Reservation,
     metrics: Arc<OperatorMetrics>,
 }
@@ -281,16 +297,19 @@ pub(super) struct StateWriter {
 impl StateWriter {
     /// Adds states of groups with these hashes: all, or those in `rows`.
     pub fn append(&mut self, states: &[ArrayRef], hashes: &[u64], rows: Option<&[u32]>) -> Result<()> {
+        let bytes: usize = states.iter().map(|a| a.get_array_memory_size()).sum();
+        let row_bytes = bytes / hashes.len().max(1) + 1;
+        let piece = (self.piece_bytes / row_bytes).clamp(LEAST_PIECE, MOST_PIECE);
         match rows {
             None => {
-                for start in (0..hashes.len()).step_by(PIECE) {
-                    let len = PIECE.min(hashes.len() - start);
+                for start in (0..hashes.len()).step_by(piece) {
+                    let len = piece.min(hashes.len() - start);
                     let piece = states.iter().map(|a| a.slice(start, len)).collect();
                     self.append_piece(piece, &hashes[start..start + len])?;
                 }
             }
             Some(rows) => {
-                for rows in rows.chunks(PIECE) {
+                for rows in rows.chunks(piece) {
                     let hashes: Vec<u64> = rows.iter().map(|&row| hashes[row as usize]).collect();
                     let rows = UInt32Array::from(rows.to_vec());
                     let piece = states

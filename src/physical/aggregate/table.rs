@@ -149,12 +149,7 @@ impl GroupTable {
 
     /// Bytes allocated.
     pub fn memory_size(&self) -> usize {
-        (self.slots.capacity() + self.hashes.capacity()) * 8 + self.key_bytes()
-    }
-
-    /// Of these, the bytes of the keys: what `key_columns` copies.
-    pub fn key_bytes(&self) -> usize {
-        self.keys.capacity() * 8 + self.encoder.memory_size()
+        (self.slots.capacity() + self.hashes.capacity() + self.keys.capacity()) * 8 + self.encoder.memory_size()
     }
 }
 

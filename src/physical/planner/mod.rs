@@ -33,7 +33,7 @@ use std::sync::mpsc::SyncSender;
 
 /// The pipelines whose last one sends the result, with the columns of `plan`'s schema in order, to `sender`.
 pub fn plan_query(plan: &LogicalPlan, context: &QueryContext, sender: SyncSender<Batch>) -> Result<Vec<Pipeline>> {
-    plan_into(plan, context, Arc::new(ResultSink::new(sender)))
+    plan_into(plan, context, Arc::new(ResultSink::new(sender, &context.memory)))
 }
 
 /// The pipelines whose last one gives the result, with the columns of `plan`'s schema in order, to `sink`.

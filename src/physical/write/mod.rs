@@ -20,7 +20,7 @@ pub use file::{TextCompression, WriteFormat, WrittenFile};
 use super::pipeline::{Flow, LocalSink, Sink};
 use crate::error::Result;
 use crate::format::parquet;
-use crate::runtime::{QueryContext, Reservation};
+use crate::runtime::{QueryContext, Reservation, Transit};
 use crate::storage::StagedFiles;
 use crate::vector::Batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -32,6 +32,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of an encoded row group or piece of text at most.
 const MAX_ENCODED: usize = 128 << 20;
+/// What an encoder needs for a while to end a page, and does not tell: vectors that have grown too far, and compressed bytes.
+const TO_END_PAGE: usize = 2 << 20;
 
 /// Where and how rows are written.
 #[derive(Debug, Clone)]
@@ -212,6 +214,7 @@ impl Sink for WriteSink {
                 file: None,
                 encoder: None,
                 reservation: context.memory.reservation("Write"),
+                transit: context.memory.transit(),
             }),
         })
     }
@@ -231,6 +234,8 @@ struct LocalWrite {
     file: Option<OutputFile>,
     encoder: Option<Encoder>,
     reservation: Reservation,
+    /// Counts the rows being encoded.
+    transit: Transit,
 }
 
 impl LocalWrite {
@@ -273,6 +278,7 @@ impl LocalWrite {
 
 impl LocalSink for LocalWrite {
     fn consume(&mut self, batch: Batch) -> Result<Flow> {
+        self.transit.set(TO_END_PAGE + batch.memory_size());
         let mut start = 0;
         while start < batch.len() {
             let piece = self.output.piece(&batch, start, self.encoder.as_ref());

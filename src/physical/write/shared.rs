@@ -4,7 +4,7 @@ use super::Output;
 use super::file::{Chunk, Encoder, Encoders, OutputFile};
 use crate::error::Result;
 use crate::physical::pipeline::{Flow, LocalSink};
-use crate::runtime::{QueryContext, Reservation};
+use crate::runtime::{QueryContext, Reservation, Transit};
 use crate::vector::Batch;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -168,6 +168,8 @@ pub struct LocalShared {
     encoders: Option<Encoders>,
     encoder: Option<Encoder>,
     reservation: Reservation,
+    /// Counts the rows being encoded.
+    transit: Transit,
     /// Partitions whose rows the encoder has: a row group may go on through partitions that follow each other.
     first: usize,
     last: usize,
@@ -177,6 +179,7 @@ pub struct LocalShared {
 impl LocalShared {
     pub fn new(shared: Arc<SharedFile>, context: &QueryContext) -> Self {
         let reservation = context.memory.reservation("Write");
+        let transit = context.memory.transit();
         let context = context.clone();
         Self {
             shared,
@@ -184,6 +187,7 @@ impl LocalShared {
             encoders: None,
             encoder: None,
             reservation,
+            transit,
             first: 0,
             last: 0,
             ended: true,
@@ -246,6 +250,7 @@ impl LocalSink for LocalShared {
     }
 
     fn consume(&mut self, batch: Batch) -> Result<Flow> {
+        self.transit.set(super::TO_END_PAGE + batch.memory_size());
         let mut start = 0;
         while start < batch.len() {
             let piece = self.shared.output.piece(&batch, start, self.encoder.as_ref());

@@ -14,6 +14,7 @@ mod partition;
 pub use partition::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
 
 use super::metrics::Metrics;
+use super::{MemoryArbiter, Transit};
 use crate::config::{Config, format_bytes};
 use crate::error::{Error, Result};
 use crate::types::DataType;
@@ -39,11 +40,13 @@ pub struct SpillManager {
     limit: u64,
     used: AtomicU64,
     metrics: Arc<Metrics>,
+    /// Counts blocks on their way.
+    memory: Arc<MemoryArbiter>,
 }
 
 impl SpillManager {
     /// Spill files in `config.spill_dir`, no more than `config.max_spill` bytes at a time. Touches no disk yet.
-    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(config: &Config, metrics: Arc<Metrics>, memory: Arc<MemoryArbiter>) -> Arc<Self> {
         let folder = match config.spill_dir.as_str() {
             "" => std::env::temp_dir(),
             folder => PathBuf::from(folder),
@@ -53,6 +56,7 @@ impl SpillManager {
             limit: config.max_spill as u64,
             used: AtomicU64::new(0),
             metrics,
+            memory,
         })
     }
 
@@ -247,6 +251,8 @@ pub struct SpillWriter {
     block_bytes: usize,
     blocks: Vec<BlockPlace>,
     buffer: Vec<u8>,
+    /// Counts what is in memory of a writer by itself; whoever has many books them.
+    transit: Transit,
 }
 
 impl SpillWriter {
@@ -258,6 +264,7 @@ impl SpillWriter {
     /// As [`SpillWriter::new`], with blocks of another size.
     pub fn with_block_bytes(file: Arc<SpillFile>, layout: Arc<Layout>, block_bytes: usize) -> Result<Self> {
         let open = Block::new(&layout);
+        let transit = file.manager.memory.transit();
         Ok(Self {
             file,
             appender: Appender::new(layout.clone()),
@@ -267,6 +274,7 @@ impl SpillWriter {
             block_bytes,
             blocks: vec![],
             buffer: vec![],
+            transit,
         })
     }
 
@@ -274,11 +282,15 @@ impl SpillWriter {
     pub fn append(&mut self, batch: &Batch) -> Result<()> {
         let columns: Vec<Column> = (0..batch.width()).map(|i| batch.column(i)).collect::<Result<_>>()?;
         let prepared = self.appender.prepare(&columns, batch.len())?;
-        self.append_prepared(&prepared, 0..batch.len())
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.append_prepared(&prepared, 0..batch.len(), &mut buffer)?;
+        self.buffer = buffer;
+        self.transit.set(self.memory_size());
+        Ok(())
     }
 
-    /// Adds some rows of a batch that an appender of this layout has prepared.
-    fn append_prepared(&mut self, prepared: &Prepared, rows: Range<usize>) -> Result<()> {
+    /// Adds some rows of a batch that an appender of this layout has prepared; `buffer` is scratch space.
+    fn append_prepared(&mut self, prepared: &Prepared, rows: Range<usize>, buffer: &mut Vec<u8>) -> Result<()> {
         let mut start = rows.start;
         while start < rows.end {
             let room = self.block_bytes.saturating_sub(self.open_bytes);
@@ -292,29 +304,38 @@ impl SpillWriter {
             self.open_bytes += prepared.size(start..start + fit);
             start += fit;
             if self.open_bytes >= self.block_bytes {
-                self.flush()?;
+                self.flush(buffer)?;
             }
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         if self.open.rows() > 0 {
             // The next block will be about as large: its vectors need not grow.
             let next = Block::with_shape(&self.layout, &self.open.shape());
             let block = std::mem::replace(&mut self.open, next);
             self.open_bytes = 0;
-            self.write(&block)?;
+            self.write_through(&block, buffer)?;
         }
         Ok(())
     }
 
     /// Writes a block of the writer's layout as it is.
     pub fn write(&mut self, block: &Block) -> Result<()> {
-        self.buffer.clear();
-        self.buffer.resize(HEADER, 0);
-        block.encode(&mut self.buffer);
-        let (header, body) = self.buffer.split_at_mut(HEADER);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.write_through(block, &mut buffer)?;
+        self.buffer = buffer;
+        self.transit.set(self.memory_size());
+        Ok(())
+    }
+
+    /// Writes a block by way of `buffer`.
+    fn write_through(&mut self, block: &Block, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.clear();
+        buffer.resize(HEADER, 0);
+        block.encode(buffer);
+        let (header, body) = buffer.split_at_mut(HEADER);
         let length = u32::try_from(body.len())
             .map_err(|_| Error::resources(format!("a row of {} bytes cannot be spilled", body.len())))?;
         let words = [u64::from(MAGIC) | u64::from(length) << 32, checksum(body)];
@@ -322,7 +343,7 @@ impl SpillWriter {
             .iter_mut()
             .zip(words.iter().flat_map(|w| w.to_le_bytes()))
             .for_each(|(to, from)| *to = from);
-        let offset = self.file.write(&self.buffer)?;
+        let offset = self.file.write(buffer)?;
         let length = length.saturating_add(HEADER as u32);
         self.blocks.push(BlockPlace {
             offset,
@@ -339,9 +360,14 @@ impl SpillWriter {
 
     /// Writes what is left; the rows can be read now.
     pub fn finish(mut self) -> Result<SpillRun> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.finish_through(&mut buffer)
+    }
+
+    fn finish_through(mut self, buffer: &mut Vec<u8>) -> Result<SpillRun> {
         let open = std::mem::take(&mut self.open);
         if open.rows() > 0 {
-            self.write(&open)?;
+            self.write_through(&open, buffer)?;
         }
         Ok(SpillRun {
             file: self.file,
@@ -392,6 +418,7 @@ impl SpillRun {
             run: self.clone(),
             next: first,
             buffer: vec![],
+            transit: self.file.manager.memory.transit(),
         }
     }
 
@@ -407,6 +434,8 @@ pub struct SpillReader {
     run: SpillRun,
     next: usize,
     buffer: Vec<u8>,
+    /// Counts the buffer and the batch given out last.
+    transit: Transit,
 }
 
 impl SpillReader {
@@ -417,6 +446,7 @@ impl SpillReader {
         }
         let block = self.run.block(self.next, &mut self.buffer)?;
         self.next += 1;
+        self.transit.set(self.buffer.capacity() + block.memory_size());
         block.into_batch(&self.run.layout, self.run.layout.width()).map(Some)
     }
 }
@@ -430,7 +460,7 @@ mod tests {
     fn manager(change: impl Fn(&mut Config)) -> Arc<SpillManager> {
         let mut config = Config::default();
         change(&mut config);
-        SpillManager::new(&config, Arc::default())
+        SpillManager::new(&config, Arc::default(), MemoryArbiter::new(1 << 30))
     }
 
     fn batch(start: i64, rows: i64) -> Batch {

@@ -39,6 +39,8 @@ pub struct PartitionWriter {
     writers: Vec<SpillWriter>,
     /// Scratch: positions of a batch's rows in the order of partitions.
     order: Vec<u32>,
+    /// Scratch for the bytes of a block, of whichever partition.
+    buffer: Vec<u8>,
 }
 
 impl PartitionWriter {
@@ -65,6 +67,7 @@ impl PartitionWriter {
             appender: Appender::new(layout.clone()),
             writers: (0..partitions).map(writer).collect::<Result<_>>()?,
             order: vec![],
+            buffer: vec![],
         })
     }
 
@@ -80,7 +83,7 @@ impl PartitionWriter {
         let prepared = self.appender.prepare(&columns, batch.len())?;
         let mut start = 0;
         for (writer, end) in self.writers.iter_mut().zip(ends) {
-            writer.append_prepared(&prepared, start..end)?;
+            writer.append_prepared(&prepared, start..end, &mut self.buffer)?;
             start = end;
         }
         Ok(())
@@ -107,7 +110,8 @@ impl PartitionWriter {
 
     /// Bytes in memory.
     pub fn memory_size(&self) -> usize {
-        self.writers.iter().map(SpillWriter::memory_size).sum::<usize>() + self.order.capacity() * 4
+        let writers: usize = self.writers.iter().map(SpillWriter::memory_size).sum();
+        writers + self.order.capacity() * 4 + self.buffer.capacity()
     }
 
     pub fn layout(&self) -> &Arc<Layout> {
@@ -115,11 +119,11 @@ impl PartitionWriter {
     }
 
     /// Writes what is left; one run per partition.
-    pub fn finish(self) -> Result<Vec<SpillRun>> {
+    pub fn finish(mut self) -> Result<Vec<SpillRun>> {
         let runs: Vec<SpillRun> = self
             .writers
             .into_iter()
-            .map(SpillWriter::finish)
+            .map(|writer| writer.finish_through(&mut self.buffer))
             .collect::<Result<_>>()?;
         if runs.is_empty() {
             return Err(Error::internal("a spill without partitions"));
@@ -132,13 +136,14 @@ impl PartitionWriter {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::runtime::MemoryArbiter;
     use crate::types::DataType;
     use arrow::array::{ArrayRef, AsArray, Int64Array, StringViewArray};
     use arrow::datatypes::Int64Type;
 
     #[test]
     fn every_row_lands_in_its_partition_in_order() {
-        let manager = SpillManager::new(&Config::default(), Arc::default());
+        let manager = SpillManager::new(&Config::default(), Arc::default(), MemoryArbiter::new(1 << 30));
         let layout = Layout::new(&[DataType::Int64, DataType::Utf8View]).unwrap();
         let mut writer = PartitionWriter::new(&manager, &layout, 8, 1 << 10).unwrap();
         for round in 0..20i64 {

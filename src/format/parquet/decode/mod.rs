@@ -371,6 +371,16 @@ impl ColumnDecoder {
         Ok(())
     }
 
+    /// Bytes held: pages and the dictionary.
+    pub fn memory_size(&self) -> usize {
+        let page = match &self.page {
+            Current::Open(page) if self.pages.is_compressed() => page.bytes.capacity(),
+            _ => 0,
+        };
+        let dictionary = self.values.dictionary().map_or(0, |d| d.get_array_memory_size());
+        self.pages.memory_size() + page + dictionary
+    }
+
     /// Goes through the next `n` rows, page by page; `rows` are those to decode, nothing for all.
     fn decode(&mut self, n: usize, rows: Option<&[u32]>) -> Result<()> {
         let expected = rows.map_or(n, <[u32]>::len);

@@ -259,6 +259,17 @@ impl PageWalker {
             .then_some(page.body.len())
     }
 
+    /// Whether open pages are other bytes than those of the chunk.
+    pub fn is_compressed(&self) -> bool {
+        self.compressed
+    }
+
+    /// Bytes held: the chunk as it was read, and pages that are not open.
+    pub fn memory_size(&self) -> usize {
+        let ready: usize = self.ready.iter().map(|(_, bytes)| bytes.capacity()).sum();
+        self.chunk.len() + self.spare.capacity() + ready
+    }
+
     /// Gives the memory of a page back, if no array points into it.
     pub fn recycle(&mut self, page: Buffer) {
         match page.into_vec::<u8>() {
