@@ -10,6 +10,9 @@
 //! clean      TABLE/_txn/log/N+2.json      and TABLE/_txn/ID goes
 //! ```
 //!
+//! Partitions may have locations of their own, elsewhere than below TABLE. The log of the table is that of their writes, too;
+//! what is done to their files stands beside them (`elsewhere`).
+//!
 //! What can be committed in one step of the store is: one file alone appears by itself, one file is replaced by one, and on a
 //! disk a new folder comes into being by one rename. Everybody's readers see those whole; in the other cases readers that
 //! do not look at the log may see the files come one after the other.
@@ -19,12 +22,14 @@
 //! can be repeated by anybody, at the same time even. On a disk a lock tells whether the writer still lives; its name stands
 //! beside the folder, and the operating system lets go of it however the process ends.
 
+use super::elsewhere::{self, Elsewhere};
 use super::lock::Lock;
 use super::log::{self, Action, Entry, Open, State, TRANSACTIONS};
+use super::places::TableFile;
+pub use super::visible::{files_of, list_consistently};
 use crate::error::{Error, Result};
-use crate::storage::{Folder, Location, Object, ObjectFile, StagedFile, StagedFiles, forget_open_files, list, publish};
+use crate::storage::{Folder, Location, Object, Placement, StagedFile, StagedFiles, forget_open_files, publish};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
 use std::io::ErrorKind;
@@ -36,10 +41,6 @@ pub(super) const BESIDE: &str = ".lakebed-";
 pub(super) const MANIFEST: &str = "manifest.json";
 /// All partitions of a table.
 pub const EVERYTHING: &str = "*";
-/// Microseconds after which a reader finishes what it finds committed.
-const PATIENCE: i64 = 10_000_000;
-/// How often a listing is begun again when writes end while it is made.
-const LISTINGS: usize = 20;
 
 /// Files being written for a target. Dropped without commit, nothing of them remains.
 #[derive(Debug)]
@@ -77,10 +78,14 @@ pub struct Changes {
     pub operation: &'static str,
     /// Files below the target that the new ones replace.
     pub replaced: Vec<Object>,
+    /// The same below other folders.
+    pub replaced_elsewhere: Vec<(Folder, Vec<Object>)>,
     /// Partition folders whose content is replaced, or [`EVERYTHING`]; empty when the write only adds.
     pub scope: Vec<String>,
     /// Whether there must be nothing else: anybody who writes at the same time is a conflict.
     pub alone: bool,
+    /// Whether the files have names without the write's id.
+    pub own_names: bool,
 }
 
 /// What a commit is going to do, in paths below the target.
@@ -93,8 +98,13 @@ pub(super) struct Manifest {
     pub files: Vec<StagedFile>,
     #[serde(default)]
     pub removed: Vec<Object>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Elsewhere>,
     pub replaces: bool,
     pub touched: Vec<String>,
+    /// Whether readers cannot tell the files by their names.
+    #[serde(default)]
+    pub own_names: bool,
 }
 
 impl Staging {
@@ -114,6 +124,14 @@ impl Staging {
             Some(Err(e)) => return Err(Error::storage(format!("{}: {e}", target.shown("")))),
         };
         Self::begin(target, kind, part_bytes)
+    }
+
+    /// Starts a write of files into partitions of the table at `target`, of which `placement` knows where they are.
+    pub fn partitions(target: &Location, placement: Arc<dyn Placement>, part_bytes: usize) -> Result<Self> {
+        target.check_writable()?;
+        let mut staging = Self::begin(Folder::at(target)?, Kind::IntoFolder, part_bytes)?;
+        staging.files = StagedFiles::placed(staging.root.clone(), staging.home.clone(), placement, part_bytes);
+        Ok(staging)
     }
 
     /// Starts a write of the one file `target`, which is replaced if it is there.
@@ -197,7 +215,7 @@ impl Staging {
                 }
                 other => other?,
             },
-            Kind::IntoFolder if changes.replaced.is_empty() && changes.scope.is_empty() && count <= 1 => {
+            Kind::IntoFolder if changes.only_adds() && count <= 1 => {
                 if count == 1 {
                     self.files.publish_only(false)?;
                 }
@@ -207,6 +225,10 @@ impl Staging {
         self.made.clear();
         self.close();
         forget_open_files(&self.target.shown(""));
+        let elsewhere = self.files.all_elsewhere();
+        elsewhere
+            .iter()
+            .for_each(|files| forget_open_files(&files.root().shown("")));
         Ok(())
     }
 
@@ -239,8 +261,11 @@ impl Staging {
     }
 
     fn commit_files(&mut self, changes: Changes) -> Result<()> {
-        if let Some(data) = self.files.local_data().filter(|data| data.exists()) {
-            sync_folders(&data)?;
+        let elsewhere = self.files.all_elsewhere();
+        for files in elsewhere.iter().chain([&self.files]) {
+            if let Some(data) = files.local_data().filter(|data| data.exists()) {
+                sync_folders(&data)?;
+            }
         }
         let mut touched = self.files.folders();
         touched.extend(changes.scope.iter().cloned());
@@ -252,7 +277,9 @@ impl Staging {
             base: self.base,
             files: self.files.seal()?,
             removed: changes.replaced,
+            elsewhere: elsewhere::write_parts(&self.id, &self.files, changes.replaced_elsewhere)?,
             replaces: !changes.scope.is_empty() || changes.alone,
+            own_names: changes.own_names,
             touched: if changes.alone {
                 vec![EVERYTHING.into()]
             } else {
@@ -290,6 +317,47 @@ impl Staging {
         for folder in self.made.drain(..).rev() {
             let _ = fs::remove_dir(folder);
         }
+    }
+}
+
+impl Changes {
+    /// Replaces these files of a table, wherever they are.
+    ///
+    /// # Errors
+    /// When the folder that one is in may not be written to.
+    pub fn replace(&mut self, files: Vec<TableFile>) -> Result<()> {
+        for file in files {
+            let Some(base) = file.elsewhere else {
+                self.replaced.push(file.object);
+                continue;
+            };
+            match self.replaced_elsewhere.last_mut() {
+                Some((folder, objects)) if folder.shown("") == base => objects.push(file.object),
+                _ => {
+                    let location = Location::exact(&base)?;
+                    location.check_writable()?;
+                    self.replaced_elsewhere
+                        .push((Folder::at(&location)?, vec![file.object]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether files are replaced.
+    pub fn replaces(&self) -> bool {
+        !self.replaced.is_empty() || !self.replaced_elsewhere.is_empty()
+    }
+
+    fn only_adds(&self) -> bool {
+        !self.replaces() && self.scope.is_empty()
+    }
+}
+
+impl Manifest {
+    /// Whether files are removed once the others are published.
+    fn removes(&self) -> bool {
+        !self.removed.is_empty() || self.elsewhere.iter().any(|e| e.removed > 0)
     }
 }
 
@@ -338,7 +406,8 @@ pub(super) fn commit_point(root: &Folder, manifest: &Manifest) -> Result<u64> {
             id: manifest.id.clone(),
             state: State::Publishing,
             since: log::now(),
-            replaces: !manifest.removed.is_empty(),
+            replaces: manifest.removes(),
+            own_names: manifest.own_names,
         });
         Ok(Some(Entry {
             action: Action::Begin,
@@ -471,8 +540,12 @@ fn finish_own(root: &Folder, id: &str, begin: Option<u64>) -> Result<()> {
             }
         };
         let done = match open.state {
-            State::Publishing => publish(root, &home_of(id), &manifest.files),
-            State::Removing => root.delete_unchanged(&manifest.removed),
+            State::Publishing => {
+                publish(root, &home_of(id), &manifest.files).and_then(|()| elsewhere::publish_parts(&manifest))
+            }
+            State::Removing => root
+                .delete_unchanged(&manifest.removed)
+                .and_then(|()| elsewhere::remove_parts(&manifest)),
         };
         match done {
             Ok(()) => ended |= step(root, &open)?,
@@ -488,7 +561,7 @@ fn finish_own(root: &Folder, id: &str, begin: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-fn still_open(root: &Folder, open: &Open) -> Result<bool> {
+pub(super) fn still_open(root: &Folder, open: &Open) -> Result<bool> {
     let newest = log::newest(root)?.unwrap_or_default();
     Ok(newest.open.iter().any(|o| o.id == open.id && o.state == open.state))
 }
@@ -516,122 +589,6 @@ fn step(root: &Folder, over: &Open) -> Result<bool> {
         }))
     })
     .map(|entry| entry.is_some())
-}
-
-/// What is not to be seen in a table's folder.
-#[derive(Debug, Default)]
-struct Hidden {
-    /// The newest entry of the log.
-    sequence: u64,
-    /// Writes whose files are not to be seen.
-    publishing: Vec<String>,
-    /// Files below the folder that were replaced.
-    removed: HashSet<String>,
-}
-
-impl Hidden {
-    fn hides(&self, path: &str) -> bool {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        self.publishing.iter().any(|id| name.contains(id.as_str())) || self.removed.contains(path)
-    }
-}
-
-fn hidden(root: &Folder) -> Result<Hidden> {
-    'again: loop {
-        let Some(newest) = log::newest(root)? else {
-            return Ok(Hidden::default());
-        };
-        let mut hidden = Hidden {
-            sequence: newest.sequence,
-            ..Default::default()
-        };
-        for open in &newest.open {
-            if is_left_behind(root, open) && finish(root, &open.id).is_ok() {
-                continue 'again;
-            }
-            match open.state {
-                State::Publishing => hidden.publishing.push(open.id.clone()),
-                State::Removing => match read_manifest(root, &open.id)? {
-                    Some(manifest) => hidden.removed.extend(manifest.removed.into_iter().map(|o| o.path)),
-                    None if still_open(root, open)? => {
-                        let text = format!("the manifest of the write {} is missing in {}", open.id, root.shown(""));
-                        return Err(Error::bad_file(text));
-                    }
-                    None => continue 'again,
-                },
-            }
-        }
-        return Ok(hidden);
-    }
-}
-
-/// Whether a committed write waits for somebody else to finish it.
-fn is_left_behind(root: &Folder, open: &Open) -> bool {
-    let dead = root.local().is_some_and(|local| {
-        let lock = local.join(TRANSACTIONS).join(format!("{}.lock", open.id));
-        !lock.exists() || Lock::of_dead(&lock).is_some()
-    });
-    dead || log::now().saturating_sub(open.since) > PATIENCE
-}
-
-/// What `list` finds below a table's location, by their `file`s, as they were at one moment between two writes of ours.
-///
-/// # Errors
-/// Those of `list`; `Conflict` when the table is written to all the time.
-pub fn list_consistently<T>(
-    root: &Location,
-    list: impl Fn() -> Result<Vec<T>>,
-    file: impl Fn(&T) -> &ObjectFile,
-) -> Result<Vec<T>> {
-    let base = table_folder(root.base());
-    if !root.is_writable() || base.is_empty() || base == "." {
-        return list();
-    }
-    let folder = Folder::parse(base)?;
-    let relative = |file: &ObjectFile| -> String {
-        let path = file.location.strip_prefix(base).unwrap_or(&file.location);
-        path.trim_start_matches('/').to_string()
-    };
-    for _ in 0..LISTINGS {
-        let before = hidden(&folder)?;
-        let files = list();
-        let after = hidden(&folder)?;
-        if before.sequence == after.sequence {
-            let mut files = files?;
-            files.retain(|found| !before.hides(&relative(file(found))));
-            return Ok(files);
-        }
-    }
-    Err(Error::conflict(format!("{} is written to all the time", root.text)).with_hint("run the statement again"))
-}
-
-/// The folder that has the log of what is below a location: above the folders of partitions.
-fn table_folder(base: &str) -> &str {
-    let mut folder = base.trim_end_matches('/');
-    while let Some((parent, name)) = folder.rsplit_once('/')
-        && name.contains('=')
-    {
-        folder = parent;
-    }
-    folder
-}
-
-/// The files of a table's folder, as [`list_consistently`] has them, in paths below it; none when there is no such folder.
-pub fn files_of(root: &Location) -> Result<Vec<Object>> {
-    if !crate::storage::exists(root)? {
-        return Ok(vec![]);
-    }
-    let base = format!("{}/", root.base().trim_end_matches('/'));
-    let files = list_consistently(root, || list(root), |file| file)?;
-    let object = |file: ObjectFile| {
-        Some(Object {
-            path: file.location.strip_prefix(&base)?.to_string(),
-            size: file.size,
-            modified: file.modified,
-            etag: file.etag.map(|tag| tag.to_string()),
-        })
-    };
-    Ok(files.into_iter().filter_map(object).collect())
 }
 
 /// Whether files whose names have `prefix` in them have appeared below the folder, or will.

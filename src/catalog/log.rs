@@ -67,6 +67,9 @@ pub struct Open {
     /// Whether files of it are removed after it.
     #[serde(default)]
     pub replaces: bool,
+    /// Whether its files have names without its id.
+    #[serde(default)]
+    pub own_names: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 pub mod commit;
 mod definition;
 mod drift;
+mod elsewhere;
 mod information_schema;
 mod journal;
 mod lock;
@@ -11,6 +12,7 @@ mod looks;
 mod partition_filter;
 mod partitioned;
 mod partitions;
+mod places;
 mod projection;
 mod registration;
 mod resolve;
@@ -18,6 +20,7 @@ mod statistics;
 mod store;
 mod table;
 mod transactions;
+mod visible;
 
 pub use definition::{
     Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition,
@@ -25,10 +28,11 @@ pub use definition::{
 };
 pub use information_schema::{Information, information_rows, information_table, information_tables};
 pub use journal::{Journal, recover_older};
-pub use partition_filter::PartitionFilter;
+pub use partition_filter::{PartitionFilter, key_condition};
 pub use partitioned::{FoundPartitions, PartitionedTable, TablePartition, default_location, partition_path};
 pub use partitions::{NULL_PARTITION, partition_folder, partition_keys, partition_text, partition_value};
-pub use projection::{check_projection, is_projected};
+pub use places::{PartitionPlaces, TableFile};
+pub use projection::{TEMPLATES, check_projection, is_projected, template_base};
 pub use resolve::{FilesReference, in_parallel, resolve_files, resolve_table};
 pub use store::{Catalog, DEFAULT_DATABASE, INFORMATION_SCHEMA, IfExists};
 pub use table::{

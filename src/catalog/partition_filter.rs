@@ -40,6 +40,16 @@ impl PartitionFilter {
         Self { types, conditions }
     }
 
+    /// A filter for partitions whose keys, given by their positions, have these values.
+    pub fn equal(types: Vec<DataType>, values: Vec<(usize, ScalarValue)>) -> Self {
+        let condition = |(key, value): (usize, ScalarValue)| {
+            let data_type = types.get(key).cloned().unwrap_or(DataType::Null);
+            key_condition(key, data_type, BinaryOp::Equal, value)
+        };
+        let conditions = values.into_iter().map(condition).collect();
+        Self::new(types, conditions)
+    }
+
     /// Whether every partition is wanted.
     pub fn is_empty(&self) -> bool {
         self.conditions.is_empty()
@@ -104,6 +114,26 @@ impl PartitionFilter {
     /// The only values that a key may have, when some condition lists them: `k = 'a'`, `k IN ('a', 'b')`.
     pub fn listed_values(&self, key: usize) -> Option<Vec<ScalarValue>> {
         self.conditions.iter().find_map(|c| listed(&c.expr, key))
+    }
+}
+
+/// The condition that compares a key with a value. Only NULL equals NULL.
+pub fn key_condition(key: usize, data_type: DataType, op: BinaryOp, value: ScalarValue) -> PhysicalExpr {
+    let column = Box::new(PhysicalExpr::Column {
+        index: key,
+        data_type: data_type.clone(),
+    });
+    match value {
+        ScalarValue::Null => PhysicalExpr::IsNull {
+            expr: column,
+            negated: op == BinaryOp::NotEqual,
+        },
+        value => PhysicalExpr::Binary {
+            op,
+            left: column,
+            right: Box::new(PhysicalExpr::Literal(value, data_type)),
+            data_type: DataType::Boolean,
+        },
     }
 }
 

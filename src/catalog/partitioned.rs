@@ -67,7 +67,7 @@ impl PartitionedTable {
     ///
     /// # Errors
     /// When the properties of a partition projection do not fit together.
-    pub(super) fn new(
+    pub fn new(
         definition: &TableDefinition,
         registered: Option<Vec<PartitionDefinition>>,
         threads: usize,
@@ -319,12 +319,6 @@ impl PartitionedTable {
         let found = self.partitions(filter)?;
         let lists = published(&location, || self.list_partitions(&location, &found))?;
         Ok((lists, found.counts))
-    }
-
-    /// The locations of all files.
-    pub fn file_names(&self) -> Result<Vec<String>> {
-        let (files, _) = self.files(&PartitionFilter::default())?;
-        Ok(files.into_iter().map(|(file, _)| file.location.to_string()).collect())
     }
 
     /// Every file below the table's folder, whose folders tell the partitions.

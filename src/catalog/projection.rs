@@ -8,6 +8,7 @@ use super::partitions::{partition_text, partition_value};
 use super::table::{PartitionCounts, TableColumn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions::scalar::DatePattern;
+use crate::storage::absolute_path;
 use crate::types::{DataType, ScalarValue};
 use chrono::{DateTime, Months, TimeDelta, Utc};
 
@@ -54,6 +55,9 @@ enum Step {
     Months(u32),
     Micros(i64),
 }
+
+/// The names of the property that says where partitions are, Athena's and Trino's.
+pub const TEMPLATES: &[&str] = &["storage.location.template", "partition_projection_location_template"];
 
 const UNITS: &[(&str, Step)] = &[
     ("YEAR", Step::Months(12)),
@@ -115,7 +119,7 @@ impl Projection {
             }
         });
         let keys = keys.collect::<Result<Vec<_>>>().map_err(within)?;
-        let template = property("storage.location.template").or(property("partition_projection_location_template"));
+        let template = TEMPLATES.iter().find_map(|name| property(name));
         if let Some(template) = template
             && let Some(name) = names.clone().find(|name| !template.contains(&format!("${{{name}}}")))
         {
@@ -125,7 +129,7 @@ impl Projection {
         }
         Ok(Some(Self {
             keys,
-            template: template.map(str::to_string),
+            template: template.map(absolute_path).transpose().map_err(within)?,
         }))
     }
 
@@ -162,6 +166,33 @@ impl Projection {
         })
     }
 
+    /// The folder that all partitions of a template are below.
+    pub(super) fn template_base(&self) -> Option<&str> {
+        self.template.as_deref().map(template_base)
+    }
+
+    /// The location of a partition that is written to.
+    ///
+    /// # Errors
+    /// For values that the projection does not have: what is written there would never be read.
+    pub(super) fn location_of(&self, definition: &TableDefinition, values: &[ScalarValue]) -> Result<String> {
+        let mut texts = vec![];
+        for ((key, column), value) in self.keys.iter().zip(&definition.partitioned_by).zip(values) {
+            let Some(text) = key.text_of(value) else {
+                return Err(outside(definition, &column.name, key, value));
+            };
+            // A text with slashes makes several folders, none of which may lead out of the others.
+            if self.template.is_some() && text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                return Err(Error::execution(format!(
+                    "the value \"{text}\" of partition column \"{}\" makes no folder in storage.location.template",
+                    column.name
+                )));
+            }
+            texts.push(Some(text));
+        }
+        Ok(self.location(definition, &texts))
+    }
+
     fn location(&self, definition: &TableDefinition, texts: &[Option<String>]) -> String {
         let Some(template) = &self.template else {
             return default_location(definition, texts);
@@ -172,6 +203,30 @@ impl Projection {
         }
         location
     }
+}
+
+/// The part of a template up to the folder with the first key.
+pub fn template_base(template: &str) -> &str {
+    let fixed = template.split("${").next().unwrap_or(template);
+    fixed.rsplit_once('/').map_or("", |(folders, _)| folders)
+}
+
+/// The error for a value that is written to a projected table, and that the projection does not have.
+fn outside(definition: &TableDefinition, column: &str, key: &Values, value: &ScalarValue) -> Error {
+    let property = match key {
+        Values::Enum(_) => "values",
+        Values::Integer { .. } | Values::Date { .. } => "range",
+        Values::Injected => "type",
+    };
+    let name = format!("projection.{column}.{property}");
+    let given = definition.properties.get(&name).map_or("", String::as_str);
+    let shown = partition_text(value).map_or_else(|| "NULL".to_string(), |text| format!("\"{text}\""));
+    Error::execution(format!(
+        "table \"{}\": {shown} is not among the projected values of partition column \"{column}\", where rows would never \
+         be read",
+        definition.name
+    ))
+    .with_hint(format!("the table has {name} = '{given}'"))
 }
 
 /// The way through the values of all keys, one inside the other.

@@ -1,11 +1,9 @@
 //! What a write means for the partitions that the catalog knows.
 
 use super::definition::{PartitionDefinition, TableDefinition};
-use super::partitioned::partition_path;
 use super::partitions::partition_keys;
-use super::projection::is_projected;
 use super::store::Catalog;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::collections::{BTreeSet, HashSet};
 
 impl Catalog {
@@ -39,43 +37,6 @@ impl Catalog {
             }));
             Ok(())
         })
-    }
-
-    /// Before files are published: whether readers of the table will find them in their folders.
-    ///
-    /// # Errors
-    /// `Unsupported` when one is for a partition that is registered with a location of its own.
-    pub fn check_written<'f>(&self, table: &TableDefinition, files: impl IntoIterator<Item = &'f str>) -> Result<()> {
-        if table.partitioned_by.is_empty() {
-            return Ok(());
-        }
-        let template = ["storage.location.template", "partition_projection_location_template"];
-        if is_projected(table) && template.iter().any(|name| table.properties.contains_key(*name)) {
-            return Err(Error::unsupported(format!(
-                "writing to table \"{}\", whose folders follow a template of partition projection",
-                table.name
-            )));
-        }
-        let registered = self.partitions(&table.database, &table.name)?.unwrap_or_default();
-        let elsewhere: HashSet<&Vec<Option<String>>> = registered
-            .iter()
-            .filter(|p| p.location.is_some())
-            .map(|p| &p.values)
-            .collect();
-        if elsewhere.is_empty() {
-            return Ok(());
-        }
-        match written_partitions(table, files)
-            .into_iter()
-            .find(|values| elsewhere.contains(values))
-        {
-            None => Ok(()),
-            Some(values) => Err(Error::unsupported(format!(
-                "writing to partition {} of table \"{}\", which has a LOCATION of its own",
-                partition_path(table, &values),
-                table.name
-            ))),
-        }
     }
 }
 

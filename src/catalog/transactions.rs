@@ -79,7 +79,13 @@ fn describe(root: &Folder, id: String, open: &[Open]) -> Result<Transaction> {
     };
     let data = objects.iter().filter(|o| o.path.contains("/data/"));
     let (files, bytes) = match &manifest {
-        Some(manifest) => (manifest.files.len(), manifest.files.iter().map(|f| f.size).sum()),
+        Some(manifest) => {
+            let (here, elsewhere) = (manifest.files.iter(), manifest.elsewhere.iter());
+            (
+                here.len() + elsewhere.clone().map(|e| e.files).sum::<usize>(),
+                here.map(|f| f.size).chain(elsewhere.map(|e| e.bytes)).sum(),
+            )
+        }
         None => data.fold((0, 0), |(files, bytes), o| (files + 1, bytes + o.size)),
     };
     Ok(Transaction {
@@ -93,7 +99,9 @@ fn describe(root: &Folder, id: String, open: &[Open]) -> Result<Transaction> {
             .or_else(|| objects.iter().map(|o| o.modified).max()),
         files,
         bytes,
-        replaced: manifest.map_or(0, |m| m.removed.len()),
+        replaced: manifest.map_or(0, |m| {
+            m.removed.len() + m.elsewhere.iter().map(|e| e.removed).sum::<usize>()
+        }),
         id,
     })
 }

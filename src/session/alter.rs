@@ -1,5 +1,6 @@
 //! ALTER TABLE, ALTER VIEW and ALTER DATABASE, CREATE TABLE … LIKE, and TRUNCATE.
 
+use super::guards::declared_location;
 use super::show_create::create_statement;
 use super::{Session, StatementResult};
 use crate::catalog::{CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, PartitionFilter, TableDefinition};
@@ -9,7 +10,6 @@ use crate::sql::{
     self, AlterDatabase, AlterTable, ColumnPosition, CreateTable, CreateTableLike, Named, ObjectName, PartitionSpec,
     Statement,
 };
-use crate::storage::absolute_path;
 
 impl Session {
     pub(super) fn alter_table(
@@ -100,7 +100,7 @@ impl Session {
                 }
             }
             AlterTable::SetLocation { location, .. } => {
-                table.location = absolute_path(location.trim_end_matches('/'))?;
+                table.location = declared_location(location)?;
             }
             AlterTable::SetProperties(pairs) => {
                 return self.redefined(table, |statement| {
@@ -220,7 +220,7 @@ impl Session {
             match change {
                 AlterDatabase::SetProperties(pairs) => database.properties.extend(pairs.clone()),
                 AlterDatabase::SetLocation(location) => {
-                    database.location = Some(absolute_path(location.trim_end_matches('/'))?);
+                    database.location = Some(declared_location(location)?);
                 }
             }
             Ok(database)
@@ -277,7 +277,7 @@ impl Session {
         let temporary = statement.temporary || self.temporary_ddl();
         let external = statement.external || statement.location.is_some();
         let location = match &statement.location {
-            Some(location) => absolute_path(location.trim_end_matches('/'))?,
+            Some(location) => declared_location(location)?,
             None if statement.external => {
                 return Err(
                     Error::plan(format!("external table \"{name}\" needs a LOCATION")).with_span(statement.name.span)

@@ -1,16 +1,16 @@
 //! CREATE and DROP: the way from a statement to what the catalog remembers. The way back is in `show_create.rs`.
 
+use super::guards::declared_location;
 use super::table_format::{split_properties, table_format};
 use super::write_format::WRITE_OPTIONS;
 use super::{Session, StatementResult};
 use crate::catalog::{
-    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TableDefinition, ViewDefinition,
-    check_projection,
+    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TEMPLATES, TableDefinition,
+    ViewDefinition, check_projection, template_base,
 };
 use crate::error::{Error, Result};
 use crate::format::FormatEntry;
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
-use crate::storage::absolute_path;
 
 /// Table properties that only describe, besides those that writing a table looks at. Others are kept when
 /// they have a dot in their name, as those of other engines do.
@@ -42,7 +42,7 @@ impl Session {
         let database = DatabaseDefinition {
             name,
             comment: statement.comment.clone(),
-            location: statement.location.as_deref().map(absolute_path).transpose()?,
+            location: statement.location.as_deref().map(declared_location).transpose()?,
             properties: statement.properties.clone(),
         };
         self.catalog()
@@ -176,7 +176,7 @@ impl Session {
             return Err(Error::plan(format!("external table \"{table}\" needs a LOCATION")).with_span(name.span));
         }
         let location = match &statement.location {
-            Some(location) => absolute_path(location.trim_end_matches('/'))?,
+            Some(location) => declared_location(location)?,
             None if statement.temporary || self.temporary_ddl() => self.temporary_location()?,
             None => self.free_location(&database, &table)?,
         };
@@ -214,6 +214,10 @@ impl Session {
         if statement.query.is_none() {
             check_projection(&definition)?;
         }
+        let template = TEMPLATES.iter().find_map(|name| definition.properties.get(*name));
+        if let Some(base) = template.map(|t| template_base(t)).filter(|base| !base.ends_with('/')) {
+            declared_location(base)?;
+        }
         Ok(definition)
     }
 
@@ -241,7 +245,11 @@ impl Session {
             CatalogObject::Table(table) if !table.external => table,
             _ => return self.catalog().drop(database, name),
         };
-        Journal::drop_table(self.catalog(), table)
+        let elsewhere = self.files_elsewhere(table)?;
+        Journal::drop_table(self.catalog(), table)?;
+        // The table is gone: what is left of these files, should this fail, belongs to nobody.
+        let mut folders = elsewhere.replaced_elsewhere.iter();
+        folders.try_for_each(|(folder, files)| folder.delete_unchanged(files))
     }
 }
 

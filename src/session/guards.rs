@@ -13,6 +13,16 @@ pub(super) fn apply(config: &Config, warehouse: &str) -> Result<()> {
     storage::allow_also(warehouse)
 }
 
+/// The location that a statement declares, without a slash at its end.
+///
+/// # Errors
+/// `Refused` when it is outside of the locations that are allowed.
+pub(super) fn declared_location(text: &str) -> Result<String> {
+    let location = storage::absolute_path(text.trim_end_matches('/'))?;
+    storage::check_allowed(&location)?;
+    Ok(location)
+}
+
 impl Shared {
     /// # Errors
     /// `Refused` when a statement would take away what was set when the session began.

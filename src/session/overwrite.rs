@@ -1,10 +1,10 @@
 //! What INSERT OVERWRITE replaces: the whole table, the partitions that PARTITION names, or those that rows were written for.
 
 use crate::catalog::commit::{Changes, EVERYTHING};
-use crate::catalog::{TableDefinition, partition_folder, partition_keys, partition_value};
+use crate::catalog::{PartitionPlaces, TableDefinition, TableFile};
 use crate::error::{Error, Result};
-use crate::storage::Object;
 use crate::types::ScalarValue;
+use std::collections::HashSet;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,34 +30,24 @@ impl Overwrite {
     }
 
     /// The changes of a write: of the files in the table `before` the write and `now`, those that it replaces. `written` are
-    /// the folders that it wrote files for.
+    /// the partitions that it wrote files for.
     ///
     /// # Errors
     /// `Conflict` when somebody added, changed or removed such files meanwhile.
     pub fn changes(
         &self,
+        places: &PartitionPlaces,
         table: &TableDefinition,
-        before: &[Object],
-        now: Vec<Object>,
-        written: &[String],
+        before: &[TableFile],
+        now: &[TableFile],
+        written: &[Vec<ScalarValue>],
     ) -> Result<Changes> {
-        let written: Vec<Vec<ScalarValue>> = match self {
-            Self::Written => written
-                .iter()
-                .map(|folder| values(table, &format!("{folder}/")))
-                .collect::<Result<_>>()?,
-            _ => vec![],
+        let written: HashSet<&[ScalarValue]> = written.iter().map(Vec::as_slice).collect();
+        let concerned = |files: &[TableFile]| -> Vec<TableFile> {
+            let files = files.iter().filter(|file| self.concerns(table, &file.values, &written));
+            files.cloned().collect()
         };
-        let concerned = |files: &[Object]| -> Result<Vec<Object>> {
-            let mut found = vec![];
-            for file in files {
-                if self.concerns(table, &file.path, &written)? {
-                    found.push(file.clone());
-                }
-            }
-            Ok(found)
-        };
-        let (before, replaced) = (concerned(before)?, concerned(&now)?);
+        let (before, replaced) = (concerned(before), concerned(now));
         if let Some(other) = first_difference(&before, &replaced) {
             return Err(Error::conflict(format!(
                 "somebody else wrote to table \"{}\" at the same time: {other} is another now",
@@ -65,79 +55,80 @@ impl Overwrite {
             ))
             .with_hint("nothing was changed; run the statement again"));
         }
-        Ok(Changes {
+        let mut changes = Changes {
             operation: "INSERT OVERWRITE",
-            scope: self.scope(table, &replaced),
-            replaced,
-            alone: false,
-        })
+            scope: self.scope(places, table, &replaced)?,
+            ..Default::default()
+        };
+        changes.replace(replaced)?;
+        Ok(changes)
     }
 
-    fn concerns(&self, table: &TableDefinition, path: &str, written: &[Vec<ScalarValue>]) -> Result<bool> {
-        Ok(match self {
+    /// Whether a write replaces the files of a partition.
+    fn concerns(&self, table: &TableDefinition, values: &[ScalarValue], written: &HashSet<&[ScalarValue]>) -> bool {
+        match self {
             Self::All => true,
-            Self::Written => written.contains(&values(table, path)?),
+            Self::Written => written.contains(values),
             Self::Partitions(fixed) => {
-                let found = values(table, path)?;
                 let names = table.partitioned_by.iter().map(|c| &c.name);
                 names
-                    .zip(&found)
+                    .zip(values)
                     .all(|(name, value)| fixed.iter().all(|(k, v)| k != name || v == value))
             }
-        })
+        }
     }
 
     /// What others must not write to at the same time; folders with new files come on top.
-    fn scope(&self, table: &TableDefinition, replaced: &[Object]) -> Vec<String> {
-        let folder = |file: &Object| {
-            file.path
-                .rsplit_once('/')
-                .map_or(String::new(), |(folder, _)| folder.to_string())
-        };
+    fn scope(&self, places: &PartitionPlaces, table: &TableDefinition, replaced: &[TableFile]) -> Result<Vec<String>> {
+        Ok(match self {
+            Self::Partitions(_) => match self.only_partition(table) {
+                Some(values) => vec![places.place_name(&values)?],
+                None => vec![EVERYTHING.into()],
+            },
+            Self::Written => replaced.iter().map(TableFile::place).collect(),
+            Self::All => vec![EVERYTHING.into()],
+        })
+    }
+
+    /// The values of the one partition that is replaced, when all of its keys are given.
+    pub fn only_partition(&self, table: &TableDefinition) -> Option<Vec<ScalarValue>> {
+        let Self::Partitions(fixed) = self else { return None };
+        let value = |name: &str| fixed.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
+        table.partitioned_by.iter().map(|c| value(&c.name)).collect()
+    }
+
+    /// The values that are given to some of the keys.
+    pub fn fixed(&self) -> &[(String, ScalarValue)] {
         match self {
-            Self::Partitions(fixed) if fixed.len() == table.partitioned_by.len() => {
-                let value = |name: &str| fixed.iter().find(|(k, _)| k == name).map(|(_, v)| v);
-                let text = |v: &ScalarValue| (*v != ScalarValue::Null).then(|| v.to_string());
-                let keys = table.partitioned_by.iter().map(|c| c.name.as_str());
-                let folders: Vec<String> = keys
-                    .map(|k| partition_folder(k, value(k).and_then(text).as_deref()))
-                    .collect();
-                vec![folders.join("/")]
-            }
-            Self::Written => replaced.iter().map(folder).collect(),
-            _ => vec![EVERYTHING.into()],
+            Self::Partitions(fixed) => fixed,
+            Self::All | Self::Written => &[],
         }
     }
 }
 
-/// The values of the table's partition keys for a path below its folder.
-fn values(table: &TableDefinition, path: &str) -> Result<Vec<ScalarValue>> {
-    let keys = partition_keys(path);
-    let value = |column: &crate::catalog::ColumnDefinition| {
-        let text = keys.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(&column.name));
-        let text = text.and_then(|(_, text)| text.as_deref());
-        partition_value(path, &column.name, text, &column.data_type()?)
-    };
-    table.partitioned_by.iter().map(value).collect()
-}
-
 /// A file that only one of two listings has, or that differs. Both are sorted by path.
-fn first_difference<'a>(before: &'a [Object], now: &'a [Object]) -> Option<&'a str> {
-    let differs = |(a, b): (&'a Object, &'a Object)| (a != b).then_some(a.path.as_str());
+fn first_difference<'a>(before: &'a [TableFile], now: &'a [TableFile]) -> Option<&'a str> {
+    let differs = |(a, b): (&'a TableFile, &'a TableFile)| (a != b).then_some(a.object.path.as_str());
     let pairs = before.iter().zip(now).find_map(differs);
     let longer = if before.len() > now.len() { before } else { now };
-    pairs.or_else(|| longer.get(before.len().min(now.len())).map(|file| file.path.as_str()))
+    pairs.or_else(|| {
+        longer
+            .get(before.len().min(now.len()))
+            .map(|file| file.object.path.as_str())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::ColumnDefinition;
+    use crate::storage::Object;
     use crate::types::DataType;
 
     fn table() -> TableDefinition {
         TableDefinition {
             name: "t".into(),
+            location: "/lake/t".into(),
             partitioned_by: ["y", "m"]
                 .map(|k| ColumnDefinition::new(k, &DataType::Int32, None))
                 .into(),
@@ -145,19 +136,32 @@ mod tests {
         }
     }
 
-    fn file(path: &str) -> Object {
-        Object {
-            path: path.into(),
-            size: 1,
-            modified: 0,
-            etag: None,
+    fn places() -> PartitionPlaces {
+        PartitionPlaces::new(&table(), None, 1).unwrap()
+    }
+
+    fn file(path: &str) -> TableFile {
+        TableFile {
+            elsewhere: None,
+            object: Object {
+                path: path.into(),
+                size: 1,
+                modified: 0,
+                etag: None,
+            },
+            values: places().values_in(path).unwrap(),
         }
     }
 
+    fn changes(overwrite: &Overwrite, before: &[TableFile], now: &[TableFile], written: &[&str]) -> Result<Changes> {
+        let value = |folder: &&str| places().values_in(&format!("{folder}/")).unwrap();
+        let written: Vec<_> = written.iter().map(value).collect();
+        overwrite.changes(&places(), &table(), before, now, &written)
+    }
+
     fn replaced(overwrite: &Overwrite, written: &[&str]) -> Vec<String> {
-        let files: Vec<Object> = ["y=1/m=01/a", "y=1/m=2/b", "y=2/m=1/c"].map(file).into();
-        let written: Vec<String> = written.iter().map(|f| f.to_string()).collect();
-        let changes = overwrite.changes(&table(), &files, files.clone(), &written).unwrap();
+        let files: Vec<TableFile> = ["y=1/m=01/a", "y=1/m=2/b", "y=2/m=1/c"].map(file).into();
+        let changes = changes(overwrite, &files, &files, written).unwrap();
         changes.replaced.into_iter().map(|f| f.path).collect()
     }
 
@@ -190,7 +194,7 @@ mod tests {
     #[test]
     fn what_others_write_meanwhile_is_a_conflict() {
         let (before, now) = (vec![file("y=1/m=1/a")], vec![file("y=1/m=1/a"), file("y=1/m=2/b")]);
-        let changes = |written: &str| Overwrite::Written.changes(&table(), &before, now.clone(), &[written.into()]);
+        let changes = |written: &str| changes(&Overwrite::Written, &before, &now, &[written]);
         assert!(changes("y=1/m=1").is_ok());
         assert_eq!(changes("y=1/m=2").unwrap_err().kind(), crate::ErrorKind::Conflict);
     }

@@ -1,17 +1,18 @@
 //! Statements about the partitions of a table: ADD, DROP, RENAME and SET LOCATION of partitions, MSCK, SHOW PARTITIONS,
 //! and the tables `t$partitions` and `t$files`.
 
+use super::guards::declared_location;
 use super::relations::Relations;
 use super::{Session, StatementResult};
 use crate::catalog::{
     ColumnDefinition, PartitionDefinition, PartitionFilter, PartitionedTable, TableDefinition, TablePartition,
-    default_location, in_parallel, partition_path, partition_text, partition_value,
+    default_location, in_parallel, key_condition, partition_path, partition_text, partition_value,
 };
 use crate::error::{Error, Result};
-use crate::expression::{BinaryOp, PhysicalExpr};
+use crate::expression::BinaryOp;
 use crate::logical::Expr;
 use crate::sql::{self, ObjectName, PartitionSpec, Repair, ShowPartitions};
-use crate::storage::{Location, absolute_path, exists};
+use crate::storage::{Location, exists};
 use crate::types::{DataType, ScalarValue, Schema};
 use crate::vector::Batch;
 use sqlparser::ast;
@@ -91,22 +92,7 @@ impl Session {
         };
         let condition = |c: BoundCondition| {
             let data_type = types.get(c.key).cloned().unwrap_or(DataType::Null);
-            let column = Box::new(PhysicalExpr::Column {
-                index: c.key,
-                data_type: data_type.clone(),
-            });
-            match c.value {
-                ScalarValue::Null => PhysicalExpr::IsNull {
-                    expr: column,
-                    negated: c.op == BinaryOp::NotEqual,
-                },
-                value => PhysicalExpr::Binary {
-                    op: c.op,
-                    left: column,
-                    right: Box::new(PhysicalExpr::Literal(value, data_type)),
-                    data_type: DataType::Boolean,
-                },
-            }
+            key_condition(c.key, data_type, c.op, c.value)
         };
         let conditions = self.bound_spec(table, spec)?.into_iter().map(condition).collect();
         Ok(PartitionFilter::new(types, conditions))
@@ -154,7 +140,7 @@ impl Session {
         for (spec, location) in partitions {
             let values = self.full_values(&table, spec)?;
             let location = match location {
-                Some(location) => Some(absolute_path(location.trim_end_matches('/'))?),
+                Some(location) => Some(declared_location(location)?),
                 None => None,
             };
             let location = location.filter(|l| *l != default_location(&table, &values));
@@ -301,7 +287,7 @@ impl Session {
     ) -> Result<StatementResult> {
         let table = self.require_partitioned(name)?;
         self.full_values(&table, spec)?;
-        let location = absolute_path(location.trim_end_matches('/'))?;
+        let location = declared_location(location)?;
         self.change_matching(&table, std::slice::from_ref(spec), true, |all, matching| {
             for i in matching {
                 if let Some(partition) = all.get_mut(*i) {

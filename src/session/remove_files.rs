@@ -1,59 +1,84 @@
 //! Files that go: of partitions that were dropped, of tables that are truncated.
 
 use super::Session;
-use crate::catalog::commit::{self, Changes, EVERYTHING, Staging};
-use crate::catalog::{PartitionDefinition, PartitionFilter, PartitionedTable, Table, TableDefinition, TableSource};
-use crate::error::{Error, Result};
+use crate::catalog::commit::{Changes, EVERYTHING, Staging};
+use crate::catalog::{
+    PartitionDefinition, PartitionFilter, PartitionPlaces, PartitionedTable, TableDefinition, TableFile,
+};
+use crate::error::Result;
 use crate::storage::Location;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Session {
     /// Removes the files of the partitions that the filter keeps, or all of a table without partitions: all or none.
     pub(super) fn remove_files(&self, table: &TableDefinition, filter: &PartitionFilter) -> Result<()> {
-        let resolved = self.table_of(table)?;
-        let listed: Table = match &resolved.source {
-            TableSource::Partitions(partitions) => partitions.list(filter)?,
-            _ => resolved,
-        };
-        let TableSource::Files(files) = &listed.source else {
-            return Err(Error::internal("a listed table has files"));
-        };
-        let files = files.files.iter().map(|f| f.file.location.to_string());
-        self.remove_listed(table, files.collect())
+        let registered = self.catalog().partitions(&table.database, &table.name)?;
+        let places = self.places(table)?;
+        if table.partitioned_by.is_empty() {
+            return self.remove_found(table, places, |places| places.files(filter));
+        }
+        let partitions = PartitionedTable::new(table, registered, self.config().threads)?;
+        self.remove_found(table, places, |places| places.files_of(&partitions, filter))
     }
 
-    /// Removes the files of partitions that the catalog has just forgotten.
+    /// Removes the files of partitions that the catalog has just forgotten, wherever they are.
     pub(super) fn remove_partition_files(
         &self,
         table: &TableDefinition,
         dropped: &[PartitionDefinition],
     ) -> Result<()> {
-        let dropped = PartitionedTable::without_projection(table, Some(dropped.to_vec()), self.config().threads)?;
-        let files = dropped.file_names()?;
-        self.remove_listed(table, files)
+        let threads = self.config().threads;
+        let places = PartitionPlaces::registered(table, dropped, threads)?;
+        let dropped = PartitionedTable::without_projection(table, Some(dropped.to_vec()), threads)?;
+        self.remove_found(table, places, |places| {
+            places.files_of(&dropped, &PartitionFilter::default())
+        })
     }
 
-    /// Files outside of the table's folder stay: they were not written by us.
-    fn remove_listed(&self, table: &TableDefinition, files: Vec<String>) -> Result<()> {
+    /// The files of partitions that are elsewhere than below the table's folder.
+    pub(super) fn files_elsewhere(&self, table: &TableDefinition) -> Result<Changes> {
+        let mut apart = self
+            .catalog()
+            .partitions(&table.database, &table.name)?
+            .unwrap_or_default();
+        apart.retain(|partition| partition.location.is_some());
+        let mut changes = Changes::default();
+        if !apart.is_empty() {
+            let threads = self.config().threads;
+            let places = PartitionPlaces::registered(table, &apart, threads)?;
+            let partitions = PartitionedTable::without_projection(table, Some(apart), threads)?;
+            let mut files = places.files_of(&partitions, &PartitionFilter::default())?;
+            files.retain(|file| file.elsewhere.is_some());
+            changes.replace(files)?;
+        }
+        Ok(changes)
+    }
+
+    /// Removes the files that `find` lists once the write has begun.
+    fn remove_found(
+        &self,
+        table: &TableDefinition,
+        places: PartitionPlaces,
+        find: impl FnOnce(&PartitionPlaces) -> Result<Vec<TableFile>>,
+    ) -> Result<()> {
         let location = Location::exact(&table.location)?;
-        let root = format!("{}/", location.base().trim_end_matches('/'));
-        let gone: HashSet<&str> = files.iter().filter_map(|f| f.strip_prefix(&root)).collect();
-        if gone.is_empty() {
+        let places = Arc::new(places);
+        let staging = Staging::partitions(&location, places.clone(), self.config().upload_part_size)?;
+        let files = find(&places)?;
+        if files.is_empty() {
             return Ok(());
         }
-        let staging = Staging::folder(&location, self.config().upload_part_size)?;
-        let mut replaced = commit::files_of(&location)?;
-        replaced.retain(|file| gone.contains(file.path.as_str()));
-        let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_string());
-        let folders: Option<BTreeSet<String>> = replaced.iter().map(|file| folder(&file.path)).collect();
-        staging.commit(Changes {
+        let touched: BTreeSet<String> = files.iter().map(TableFile::place).collect();
+        let mut changes = Changes {
             operation: "TRUNCATE",
-            scope: match folders {
-                Some(folders) => folders.into_iter().collect(),
-                None => vec![EVERYTHING.into()],
+            scope: match touched.contains("") {
+                true => vec![EVERYTHING.into()],
+                false => touched.into_iter().collect(),
             },
-            replaced,
-            alone: false,
-        })
+            ..Default::default()
+        };
+        changes.replace(files)?;
+        staging.commit(changes)
     }
 }

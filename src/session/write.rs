@@ -4,11 +4,15 @@
 use super::ddl::unique;
 use super::overwrite::Overwrite;
 use super::write_format::{
-    buckets, check_write_options, file_size, has_compression, is_ordered, with_compression_of, write_format,
+    FILENAME_PATTERN, UNIQUE, buckets, check_pattern, check_write_options, file_size, has_compression, is_ordered,
+    with_compression_of, write_format,
 };
 use super::{Session, StatementResult, WriteMode, WriteOptions};
 use crate::catalog::commit::{self, Changes, EVERYTHING, Staging};
-use crate::catalog::{CatalogObject, ColumnDefinition, Journal, TableDefinition};
+use crate::catalog::{
+    CatalogObject, ColumnDefinition, Journal, PartitionFilter, PartitionPlaces, TableDefinition, TableFile,
+    check_projection, is_projected,
+};
 use crate::error::{Error, Result};
 use crate::format::{Options, find_format, format_of_file};
 use crate::logical::{Expr, LogicalPlan, PlanBuilder, SortKey};
@@ -30,6 +34,8 @@ struct Target {
     partition_columns: usize,
     /// Whether all rows go into one file.
     single_file: bool,
+    /// What files are called, when the statement says it.
+    file_pattern: Option<String>,
     /// The table that the files belong to, if they do.
     table: Option<TableDefinition>,
 }
@@ -75,18 +81,31 @@ impl Session {
         if definition.columns.is_empty() {
             return Err(Error::plan("a table needs a column that is no partition key"));
         }
+        check_projection(&definition)?;
         let location = Location::exact(&definition.location)?;
         require_empty(&location)?;
         if statement.with_no_data {
             self.register(definition, statement)?;
             return Ok(StatementResult::written("CREATE TABLE", 0));
         }
-        let staging = Staging::folder(&location, self.config().upload_part_size)?;
+        let places = Arc::new(PartitionPlaces::new(&definition, None, self.config().threads)?);
+        if places.has_template_elsewhere() {
+            return Err(Error::unsupported(
+                "CREATE TABLE … AS with a storage.location.template outside of the table's folder",
+            )
+            .with_hint("create the table first, then INSERT INTO it"));
+        }
+        let part_size = self.config().upload_part_size;
+        let staging = match places.are_plain() {
+            true => Staging::folder(&location, part_size)?,
+            false => Staging::partitions(&location, places, part_size)?,
+        };
         let target = Target {
             format: definition.format.clone(),
             options: writer_options(&definition),
             partition_columns: keys.len(),
             single_file: false,
+            file_pattern: None,
             table: Some(definition.clone()),
         };
         let rows = self.write_rows(named(plan, &definition), &staging, &target)?;
@@ -125,46 +144,85 @@ impl Session {
         let fixed = self.fixed_partitions(statement, &table)?;
         let plan = insert_columns(plan, &columns, statement, &fixed).map_err(|e| e.with_span(statement.table.span))?;
         let location = Location::exact(&table.location)?;
-        let staging = Staging::folder(&location, self.config().upload_part_size)?;
+        let places = Arc::new(self.places(&table)?);
+        let part_size = self.config().upload_part_size;
+        let staging = match places.are_plain() {
+            true => Staging::folder(&location, part_size)?,
+            false => Staging::partitions(&location, places.clone(), part_size)?,
+        };
         let overwrite = statement.overwrite.then(|| {
             let all = self.config().partition_overwrite == "static";
             Overwrite::of(&table, fixed, all)
         });
-        let before = match overwrite {
-            Some(_) => commit::files_of(&location)?,
+        let before = match &overwrite {
+            Some(overwrite) => self.replaceable(&table, &places, overwrite, &[])?,
             None => vec![],
         };
-        if let Some(overwrite) = overwrite.as_ref().filter(|_| statement.keep_existing) {
-            let existing = overwrite.changes(&table, &before, before.clone(), &[])?;
-            if !existing.replaced.is_empty() {
-                return Ok(StatementResult::written("INSERT", 0));
-            }
+        if let Some(overwrite) = overwrite.as_ref().filter(|_| statement.keep_existing)
+            && overwrite.changes(&places, &table, &before, &before, &[])?.replaces()
+        {
+            return Ok(StatementResult::written("INSERT", 0));
         }
         let target = Target {
             format: table.format.clone(),
             options: writer_options(&table),
             partition_columns: table.partitioned_by.len(),
             single_file: false,
+            file_pattern: None,
             table: Some(table.clone()),
         };
         let rows = self.write_rows(plan, &staging, &target)?;
+        let folders = match places.are_plain() {
+            true => staging.files().folders(),
+            false => places.asked(),
+        };
+        let folders: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
         let changes = match overwrite {
             None => Changes {
                 operation: "INSERT",
                 ..Default::default()
             },
             Some(overwrite) => {
-                let now = commit::files_of(&location)?;
-                overwrite.changes(&table, &before, now, &staging.files().folders())?
+                let written = folders.iter().map(|f| places.values_in(f));
+                let written = written.collect::<Result<Vec<_>>>()?;
+                let now = self.replaceable(&table, &places, &overwrite, &written)?;
+                // Which partitions of a projection are replaced is known only once they are written.
+                let before = if before.is_empty() && is_projected(&table) {
+                    &now
+                } else {
+                    &before
+                };
+                overwrite.changes(&places, &table, before, &now, &written)?
             }
         };
-        let written: Vec<String> = staging.files().folders().iter().map(|f| format!("{f}/")).collect();
-        let written = || written.iter().map(String::as_str);
-        self.catalog().check_written(&table, written())?;
+        let registered = self.catalog().partitions(&table.database, &table.name)?;
+        places.check_written(&folders, registered.as_deref())?;
         // A partition that is registered before its files are there has no rows; files of one that is not would be missed.
-        self.catalog().register_written(&table, written())?;
+        self.catalog()
+            .register_written(&table, folders.iter().map(String::as_str))?;
         staging.commit(changes)?;
         Ok(StatementResult::written("INSERT", rows))
+    }
+
+    /// Where the partitions of a table are.
+    pub(super) fn places(&self, table: &TableDefinition) -> Result<PartitionPlaces> {
+        let registered = self.catalog().partitions(&table.database, &table.name)?;
+        PartitionPlaces::new(table, registered.as_deref(), self.config().threads)
+    }
+
+    /// The files among which are those that an INSERT OVERWRITE replaces. `written` are the partitions that it wrote to.
+    fn replaceable(
+        &self,
+        table: &TableDefinition,
+        places: &PartitionPlaces,
+        overwrite: &Overwrite,
+        written: &[Vec<ScalarValue>],
+    ) -> Result<Vec<TableFile>> {
+        match (overwrite, overwrite.only_partition(table)) {
+            (Overwrite::Written, _) if is_projected(table) => places.files_in(written),
+            (_, Some(partition)) if is_projected(table) => places.files_in(&[partition]),
+            _ => places.files(&equal_keys(table, overwrite.fixed())?),
+        }
     }
 
     /// The partition keys to which `PARTITION (k = v, …)` gives a value.
@@ -245,7 +303,16 @@ impl Session {
             None if single_file => by_name?,
             None => find_format("PARQUET")?,
         };
-        let mut rest = Options::new(options.options.iter().cloned());
+        let (pattern, rest): (Vec<_>, Vec<_>) = options
+            .options
+            .iter()
+            .cloned()
+            .partition(|(name, _)| name.eq_ignore_ascii_case(FILENAME_PATTERN));
+        let pattern = pattern.into_iter().next().map(|(_, pattern)| pattern);
+        if let Some(pattern) = &pattern {
+            check_pattern(pattern, single_file, options.mode)?;
+        }
+        let mut rest = Options::new(rest);
         check_write_options(format, &rest)?;
         if single_file {
             rest = with_compression_of(target, rest)?;
@@ -257,6 +324,7 @@ impl Session {
             options: rest,
             partition_columns: keys.len(),
             single_file,
+            file_pattern: pattern,
             table: None,
         };
         if options.mode == WriteMode::Ignore && has_files(&location)? {
@@ -282,6 +350,7 @@ impl Session {
             true => commit::files_of(&location)?,
             false => vec![],
         };
+        let own_names = writer.file_pattern.as_ref().is_some_and(|p| !p.contains(UNIQUE));
         let rows = self.write_rows(
             plan,
             &staging,
@@ -295,6 +364,8 @@ impl Session {
             scope: if overwrite { vec![EVERYTHING.into()] } else { vec![] },
             replaced,
             alone,
+            own_names,
+            ..Default::default()
         })?;
         Ok(rows)
     }
@@ -321,6 +392,7 @@ impl Session {
                 files: staging.files().clone(),
                 single_file: target.single_file.then(|| format!("{prefix}.{}", format.extension())),
                 file_prefix: prefix,
+                file_pattern: target.file_pattern.clone(),
                 format,
                 schema: plan.schema().to_arrow(),
                 partition_by: (columns - target.partition_columns..columns).collect(),
@@ -333,6 +405,16 @@ impl Session {
         physical::run_into(&plan, &context, sink)?;
         Ok(result.rows())
     }
+}
+
+/// The partitions of which some keys have the given values.
+fn equal_keys(table: &TableDefinition, fixed: &[(String, ScalarValue)]) -> Result<PartitionFilter> {
+    let types = table.partitioned_by.iter().map(ColumnDefinition::data_type);
+    let position = |name: &String| table.partitioned_by.iter().position(|c| c.name == *name);
+    let values = fixed
+        .iter()
+        .filter_map(|(name, value)| Some((position(name)?, value.clone())));
+    Ok(PartitionFilter::equal(types.collect::<Result<_>>()?, values.collect()))
 }
 
 /// Whether there are files at the location.

@@ -1,5 +1,6 @@
 //! From the properties of a statement or table to what a writer needs.
 
+use super::WriteMode;
 use crate::catalog::{Bucketing, TableDefinition};
 use crate::config::{Config, parse_bytes};
 use crate::error::{Error, Result};
@@ -35,6 +36,36 @@ pub(super) static WRITE_OPTIONS: &[FormatOption] = &[
         "parquet.bloom.filter.columns",
     ],
 ];
+
+/// The option of COPY that says what files in a folder are called.
+pub(super) const FILENAME_PATTERN: &str = "filename_pattern";
+/// What stands in a pattern for something that no other file has in its name.
+pub(super) const UNIQUE: &str = "{uuid}";
+
+/// # Errors
+/// When files of that name would not be seen in a folder, or could take the place of others.
+pub(super) fn check_pattern(pattern: &str, single_file: bool, mode: WriteMode) -> Result<()> {
+    let wrong = |what: &str| Err(Error::plan(format!("FILENAME_PATTERN '{pattern}' {what}")));
+    if single_file {
+        return wrong("is for the files of a folder, and the target is one file");
+    }
+    if pattern.is_empty() || pattern.contains('/') || pattern.starts_with(['_', '.']) {
+        return wrong(
+            "is no name that is seen in a folder: it begins neither with _ nor with a point, and has no slash",
+        );
+    }
+    if pattern.replace("{i}", "").replace(UNIQUE, "").contains(['{', '}']) {
+        return wrong("has more in braces than {i} and {uuid}");
+    }
+    match mode {
+        WriteMode::Create | WriteMode::Ignore => Ok(()),
+        _ if pattern.contains(UNIQUE) => Ok(()),
+        _ => Err(Error::plan(format!(
+            "files named by FILENAME_PATTERN '{pattern}' could take the place of others in a folder that is not empty"
+        ))
+        .with_hint("add {uuid} to the pattern")),
+    }
+}
 
 /// How a format is written with these options; what they do not say, the settings do. Files of a `table` have a header
 /// only when reading the table skips it; other CSV files have one unless told otherwise.

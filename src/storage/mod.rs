@@ -13,6 +13,7 @@ mod clients;
 mod counting;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
 mod credentials;
+mod elsewhere;
 mod errors;
 mod fetch;
 mod folder;
@@ -33,11 +34,12 @@ mod text;
 mod whoami;
 mod wire;
 
+pub use elsewhere::{Place, Placement, home_elsewhere};
 pub use fetch::{Fetch, fetch};
 pub use folder::{Folder, Object, Version};
 pub use folders::{list_each, walk_folders};
 pub use footers::{cache_footer, cached_footer};
-pub use guard::{allow_also, allow_only, is_inside};
+pub use guard::{allow_also, allow_only, check_allowed, is_inside};
 pub use list::{exists, file_at_location, list};
 pub use location::{Location, absolute_path};
 pub use put::put_file;

@@ -9,7 +9,11 @@
 //!
 //! `HOME` is a folder of the statement's own with a name that listings leave out. An upload that is not completed cannot be
 //! seen by anybody, so publishing large files moves no bytes. Publishing may be repeated, by whoever reads the manifest.
+//!
+//! Partitions of a table may be elsewhere than below its folder, on another disk or in another bucket even. Their files wait
+//! where they shall be, in a home there, and a note in `HOME` tells where that is: `HOME/elsewhere-N.json`.
 
+use super::elsewhere::{self, Place, Placement, home_elsewhere};
 use super::folder::Folder;
 use super::store::{spawn, wait};
 use crate::error::{Error, Result};
@@ -20,11 +24,12 @@ use object_store::path::Path;
 use object_store::{MultipartId, ObjectStoreExt};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -80,6 +85,11 @@ pub struct StagedFiles {
     only: Option<String>,
     /// Bytes of a part. Files that are smaller need no upload.
     part_bytes: usize,
+    placement: Option<Arc<dyn Placement>>,
+    /// Files below other roots, by these.
+    elsewhere: Mutex<BTreeMap<String, Arc<StagedFiles>>>,
+    /// Files that were begun, here and elsewhere.
+    begun: Arc<AtomicUsize>,
     state: Mutex<State>,
 }
 
@@ -114,8 +124,57 @@ impl StagedFiles {
             home,
             only,
             part_bytes,
+            placement: None,
+            elsewhere: Mutex::default(),
+            begun: Arc::default(),
             state: Mutex::default(),
         })
+    }
+
+    /// Files of which `placement` knows whether they shall be below `root`.
+    pub fn placed(root: Folder, home: String, placement: Arc<dyn Placement>, part_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            root,
+            home,
+            only: None,
+            part_bytes,
+            placement: Some(placement),
+            elsewhere: Mutex::default(),
+            begun: Arc::default(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The files below another root, where a home is noted for them.
+    pub fn elsewhere(&self, root: &Folder) -> Result<Arc<Self>> {
+        let location = root.shown("");
+        let mut all = self.elsewhere.lock();
+        if let Some(files) = all.get(&location) {
+            return Ok(files.clone());
+        }
+        elsewhere::note(&self.root, &self.home, all.len() + 1, location.clone())?;
+        let files = Arc::new(Self {
+            root: root.clone(),
+            home: home_elsewhere(&self.home),
+            only: None,
+            part_bytes: self.part_bytes,
+            placement: None,
+            elsewhere: Mutex::default(),
+            begun: self.begun.clone(),
+            state: Mutex::default(),
+        });
+        all.insert(location, files.clone());
+        Ok(files)
+    }
+
+    /// The files below other roots.
+    pub fn all_elsewhere(&self) -> Vec<Arc<Self>> {
+        self.elsewhere.lock().values().cloned().collect()
+    }
+
+    /// The folder that the files shall be below.
+    pub fn root(&self) -> &Folder {
+        &self.root
     }
 
     /// The same files after their home was moved, with all that is in it, to be published below another root.
@@ -127,10 +186,23 @@ impl StagedFiles {
 
     /// Opens a file that shall be at `path` below the root. Folders on the way are made.
     pub fn create(self: &Arc<Self>, path: &str) -> Result<FileWriter> {
-        let path = self
-            .only
-            .clone()
-            .unwrap_or_else(|| path.trim_start_matches('/').to_string());
+        let path = path.trim_start_matches('/');
+        let Some(placement) = &self.placement else {
+            return self.create_here(self.only.as_deref().unwrap_or(path).to_string());
+        };
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let path = |folder: String| match folder.is_empty() {
+            true => name.to_string(),
+            false => format!("{folder}/{name}"),
+        };
+        match placement.place(folder)? {
+            Place::Below(folder) => self.create_here(path(folder)),
+            Place::Elsewhere(root, folder) => self.elsewhere(&root)?.create_here(path(folder)),
+        }
+    }
+
+    fn create_here(self: &Arc<Self>, path: String) -> Result<FileWriter> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let shown = self.root.shown(&path);
         let to = match self.root.local() {
             Some(root) => {
@@ -169,8 +241,16 @@ impl StagedFiles {
         Some(self.root.local()?.join(&self.home).join(DATA))
     }
 
-    /// The folders below the root that files were written for, each once.
+    /// The folders that files were written for, each once: those below the root by their paths, others in full.
     pub fn folders(&self) -> Vec<String> {
+        let mut folders = self.folders_here();
+        for files in self.all_elsewhere() {
+            folders.extend(files.folders_here().iter().map(|folder| files.root.shown(folder)));
+        }
+        folders
+    }
+
+    fn folders_here(&self) -> Vec<String> {
         let state = self.state.lock();
         let paths = state
             .files
@@ -187,8 +267,9 @@ impl StagedFiles {
 
     /// How many files were written.
     pub fn count(&self) -> usize {
+        let elsewhere: usize = self.all_elsewhere().iter().map(|files| files.count()).sum();
         let state = self.state.lock();
-        state.files.len() + usize::from(state.small.is_some())
+        elsewhere + state.files.len() + usize::from(state.small.is_some())
     }
 
     /// Publishes the only file in one step; only where [`count`](Self::count) says one.
@@ -196,6 +277,9 @@ impl StagedFiles {
     /// # Errors
     /// When it cannot be published, and then it is not.
     pub fn publish_only(&self, replace: bool) -> Result<()> {
+        if let Some(files) = self.all_elsewhere().iter().find(|files| files.count() > 0) {
+            return files.publish_only(replace);
+        }
         let (small, files) = {
             let mut state = self.state.lock();
             (state.small.take(), std::mem::take(&mut state.files))
@@ -218,7 +302,7 @@ impl StagedFiles {
         }
     }
 
-    /// All files, each in the place where it waits: what a manifest says.
+    /// All files below the root, each in the place where it waits: what a manifest says.
     pub fn seal(&self) -> Result<Vec<StagedFile>> {
         let mut state = self.state.lock();
         if let Some((path, content)) = state.small.take() {
@@ -236,7 +320,7 @@ impl StagedFiles {
     fn keep_small(&self, path: String, content: Bytes) -> Result<()> {
         let mut state = self.state.lock();
         let before = match state.small.take() {
-            None if state.files.is_empty() => {
+            None if self.begun.load(Ordering::Relaxed) == 1 => {
                 state.small = Some((path, content));
                 return Ok(());
             }
@@ -293,13 +377,17 @@ impl StagedFiles {
 
     /// Removes all that was written.
     pub fn discard(&self) -> Result<()> {
+        self.all_elsewhere().iter().for_each(|files| files.wait_for_sending());
+        self.wait_for_sending();
+        discard(&self.root, &self.home)
+    }
+
+    fn wait_for_sending(&self) {
         let mut state = self.state.lock();
         while !state.sending.is_empty() {
             // What was not sent need not be removed.
             let _ = state.receive();
         }
-        drop(state);
-        discard(&self.root, &self.home)
     }
 }
 
@@ -355,16 +443,24 @@ async fn complete(root: Folder, file: StagedFile) -> Result<()> {
     }
 }
 
-/// Removes what is in `home` below `root`, and aborts the uploads that are noted there.
+/// Removes what is in `home` below `root`, and aborts the uploads that are noted there. The same in the other folders that
+/// are noted there.
 pub fn discard(root: &Folder, home: &str) -> Result<()> {
     let all = root.list(home)?;
-    let is_note = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with(UPLOAD));
+    let is_note = |path: &str| {
+        let upload = path.rsplit('/').next().is_some_and(|name| name.starts_with(UPLOAD));
+        upload || elsewhere::is_note(path)
+    };
     let notes: Vec<String> = all
         .iter()
         .map(|o| o.path.clone())
         .filter(|path| is_note(path))
         .collect();
     for note in &notes {
+        if elsewhere::is_note(note) {
+            elsewhere::discard_noted(root, home, note)?;
+            continue;
+        }
         if let (Some(content), Some(uploads)) = (root.read(note)?, &root.store.uploads)
             && let Ok(note) = serde_json::from_slice::<UploadNote>(&content)
             && !is_completed(root, home, &note)?

@@ -39,6 +39,7 @@ struct State {
     uploads: HashSet<String>,
     unknown_upload: bool,
     watcher: Option<Arc<dyn Fn() + Send + Sync>>,
+    quiet: bool,
 }
 
 /// See the module.
@@ -81,6 +82,14 @@ impl FaultyStore {
         self.calls.0.lock().unwrap().watcher = Some(Arc::new(watcher));
     }
 
+    /// Does something whose calls are not counted and go right.
+    pub fn quietly<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.calls.0.lock().unwrap().quiet = true;
+        let seen = look();
+        self.calls.0.lock().unwrap().quiet = false;
+        seen
+    }
+
     pub fn calls(&self) -> usize {
         self.calls.0.lock().unwrap().calls
     }
@@ -113,6 +122,9 @@ impl FaultyStore {
 
 impl Calls {
     async fn next(&self, what: impl FnOnce() -> String) -> Fate {
+        if self.0.lock().unwrap().quiet {
+            return Fate::Done;
+        }
         let watcher = self.0.lock().unwrap().watcher.clone();
         if let Some(watcher) = watcher {
             tokio::task::spawn_blocking(move || watcher()).await.unwrap();

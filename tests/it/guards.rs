@@ -114,6 +114,35 @@ fn only_allowed_locations_are_read_and_written() {
 }
 
 #[test]
+fn locations_that_are_not_allowed_are_not_declared() {
+    let world = World::new();
+    let inside = world.folder.path().join("in").display().to_string();
+    let flags = ["--allow", &inside];
+    world.runs(
+        &flags,
+        &format!(
+            "CREATE EXTERNAL TABLE e (x INT) PARTITIONED BY (p INT) LOCATION '{inside}/e/';
+             ALTER TABLE e ADD PARTITION (p = 1) LOCATION '{inside}/p1/'"
+        ),
+    );
+    for declaration in [
+        "CREATE EXTERNAL TABLE f (x INT) LOCATION 's3://elsewhere/f/'",
+        "CREATE EXTERNAL TABLE f LIKE e LOCATION 's3://elsewhere/f/'",
+        "CREATE DATABASE d LOCATION 's3://elsewhere/d/'",
+        "ALTER DATABASE default SET LOCATION '/elsewhere'",
+        "ALTER TABLE e SET LOCATION '/elsewhere'",
+        "ALTER TABLE e ADD PARTITION (p = 2) LOCATION 's3://elsewhere/p2/'",
+        "ALTER TABLE e PARTITION (p = 1) SET LOCATION '/elsewhere/p1'",
+        "CALL system.register_partition('default', 'e', ARRAY['p'], ARRAY['3'], 's3://elsewhere/p3/')",
+        "CREATE EXTERNAL TABLE f (x INT) PARTITIONED BY (p STRING) LOCATION 'IN/f/' TBLPROPERTIES (
+            'projection.enabled' = 'true', 'projection.p.type' = 'injected', 'storage.location.template' = 's3://elsewhere/${p}/')",
+    ] {
+        let declaration = declaration.replace("IN/", &format!("{inside}/"));
+        world.refuses(&flags, &declaration, "outside of the locations that are allowed");
+    }
+}
+
+#[test]
 fn nothing_is_asked_of_a_bucket_that_is_not_allowed() {
     let s3 = S3Server::start(&["lake", "secret"]);
     s3.put("lake", "data/a.csv", "x\n1\n");

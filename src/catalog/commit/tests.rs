@@ -1,4 +1,5 @@
 use super::*;
+use crate::storage::list;
 use std::io::Write;
 
 fn write(staging: &Staging, name: &str, text: &str) {
@@ -79,6 +80,7 @@ fn overwrite(target: &str, staging: Staging, scope: &str) -> Result<()> {
         replaced: now.into_iter().filter(|o| inside(&o.path)).collect(),
         scope: vec![scope.into()],
         alone: false,
+        ..Default::default()
     })
 }
 
@@ -194,6 +196,8 @@ fn die_after(target: &str, step: &str) {
         replaces: true,
         touched: vec![EVERYTHING.into()],
         operation: String::new(),
+        elsewhere: vec![],
+        own_names: false,
     };
     let steps: [(&str, &dyn Fn()); 6] = [
         ("write", &|| {}),

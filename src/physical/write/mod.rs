@@ -42,6 +42,8 @@ pub struct WriteTarget {
     pub files: Arc<StagedFiles>,
     /// What file names start with.
     pub file_prefix: String,
+    /// What files are called instead: `{i}` stands for the number of each, `{uuid}` for the prefix.
+    pub file_pattern: Option<String>,
     /// The name of the only file, also when there are no rows; `None` for as many files as it takes.
     pub single_file: Option<String>,
     pub format: WriteFormat,
@@ -138,6 +140,14 @@ impl Output {
         let number = self.next_file.fetch_add(1, Ordering::Relaxed);
         let extension = self.target.format.extension();
         let prefix = &self.target.file_prefix;
+        if let Some(pattern) = &self.target.file_pattern {
+            let name = pattern.replace("{uuid}", prefix);
+            let name = match name.contains("{i}") {
+                true => name.replace("{i}", &number.to_string()),
+                false => format!("{name}{number}"),
+            };
+            return within(format!("{name}.{extension}"));
+        }
         let separator = if prefix.is_empty() { "" } else { "-" };
         let hash = self.target.buckets.as_ref().map(|b| b.hash);
         within(match (bucket, hash) {

@@ -47,6 +47,7 @@ fn target(folder: &tempfile::TempDir, format: WriteFormat, batch: &Batch) -> Wri
     WriteTarget {
         files: StagedFiles::new(root(folder.path()), ".staged".into(), None, 1 << 20),
         file_prefix: "part".into(),
+        file_pattern: None,
         single_file: None,
         format,
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
