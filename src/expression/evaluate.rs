@@ -11,6 +11,7 @@ use crate::vector::compare::{Comparison, compare};
 use crate::vector::concat::concat;
 use crate::vector::dictionary::{DictionaryCache, dictionary_parts, map_column, spread};
 use crate::vector::like::like_rows;
+use crate::vector::mask::set_positions;
 use crate::vector::{Batch, Column};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -119,7 +120,7 @@ impl Frame<'_> {
                 break;
             }
             let next = if self.should_narrow(part, count)? {
-                let positions: Vec<u32> = open.set_indices_u32().collect();
+                let positions = set_positions(&open);
                 let some = boolean(&self.narrow(&positions).value(part)?.to_array()?)?;
                 scatter(&some, &positions, rows, decisive)
             } else {
@@ -155,7 +156,7 @@ impl Frame<'_> {
                 break;
             }
             let next = if self.node(item)?.can_fail && count < self.rows() {
-                let positions: Vec<u32> = open.set_indices_u32().collect();
+                let positions = set_positions(&open);
                 let item = self.narrow(&positions).value(item)?;
                 let equal = compare(Comparison::Equal, &value.gather(&positions)?, &item)?;
                 scatter(&boolean(&equal.to_array()?)?, &positions, self.rows(), true)

@@ -2,11 +2,13 @@
 
 use super::PhysicalExpr;
 use super::evaluate::boolean;
-use super::program::{Frame, Program};
+use super::program::{Frame, Node, Program};
 use crate::error::Result;
 use crate::types::ScalarValue;
+use crate::vector::dictionary::{DictionaryCache, dictionary_parts};
+use crate::vector::mask::{lookup_mask, set_positions};
 use crate::vector::{Batch, Column};
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, NullArray};
 use arrow::buffer::BooleanBuffer;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +22,9 @@ pub struct Predicate {
     expr: PhysicalExpr,
     columns: Vec<usize>,
     compiled: Arc<OnceLock<Result<Compiled>>>,
+    /// Which values of a dictionary are kept, for a predicate of one column.
+    dictionaries: Arc<DictionaryCache>,
+    observed: Arc<Observed>,
 }
 
 #[derive(Debug)]
@@ -29,7 +34,7 @@ struct Compiled {
     observed: Vec<Observed>,
 }
 
-/// What a conjunct did so far.
+/// What a condition did so far.
 #[derive(Debug, Default)]
 struct Observed {
     rows: AtomicU64,
@@ -43,7 +48,14 @@ impl Predicate {
             expr,
             columns,
             compiled: Arc::default(),
+            dictionaries: Arc::default(),
+            observed: Arc::default(),
         }
+    }
+
+    /// The rows that both keep.
+    pub fn and(&self, other: &Self) -> Self {
+        Self::new(PhysicalExpr::And(vec![self.expr.clone(), other.expr.clone()]))
     }
 
     pub fn expr(&self) -> &PhysicalExpr {
@@ -68,10 +80,76 @@ impl Predicate {
         if batch.is_empty() {
             return Ok(None);
         }
+        let positions = match self.by_dictionary(batch)? {
+            Some(mask) => (mask.count_set_bits() < batch.len()).then(|| set_positions(&mask)),
+            None => self.by_rows(batch)?,
+        };
+        self.observed
+            .add(batch.len(), positions.as_ref().map_or(batch.len(), Vec::len));
+        Ok(positions)
+    }
+
+    /// Whether some value may raise an error.
+    pub fn can_fail(&self) -> bool {
+        let nodes = |compiled: &Compiled| compiled.program.nodes.iter().any(|node| node.can_fail);
+        self.compiled().map_or(true, nodes)
+    }
+
+    /// Rough nanoseconds per row.
+    pub fn cost(&self) -> u32 {
+        let nodes = |compiled: &Compiled| compiled.conjuncts().map(|node| node.cost).sum();
+        self.compiled().map_or(0, nodes)
+    }
+
+    /// The fraction of rows kept so far; one half before anything is known.
+    pub fn selectivity(&self) -> f64 {
+        self.observed.selectivity()
+    }
+
+    fn compiled(&self) -> Result<&Compiled> {
         let compiled = self.compiled.get_or_init(|| Compiled::new(&self.expr));
-        let compiled = compiled.as_ref().map_err(Clone::clone)?;
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
+    fn by_rows(&self, batch: &Batch) -> Result<Option<Vec<u32>>> {
+        let compiled = self.compiled()?;
         let frame = Frame::new(&compiled.program, batch.clone());
         compiled.run(&frame, &compiled.order())
+    }
+
+    /// The rows that are kept, by looking up the codes of the only column in what the predicate says about the values of
+    /// its dictionary; `None` where that cannot be done or does not pay.
+    fn by_dictionary(&self, batch: &Batch) -> Result<Option<BooleanBuffer>> {
+        let [index] = self.columns.as_slice() else {
+            return Ok(None);
+        };
+        let coded = |column: &Column| dictionary_parts(column).is_some_and(|(codes, _)| codes.null_count() == 0);
+        if self.is_volatile() || !batch.physical_columns().get(*index).is_some_and(coded) {
+            return Ok(None);
+        }
+        let column = batch.column(*index)?;
+        let Some((codes, values)) = dictionary_parts(&column) else {
+            return Ok(None);
+        };
+        let of_values = |values: &ArrayRef| -> Result<ArrayRef> {
+            let rows = values.len();
+            let nothing: ArrayRef = Arc::new(NullArray::new(1));
+            let mut columns = vec![Column::Constant { value: nothing, rows }; *index];
+            columns.push(Column::Array(values.clone()));
+            let mut kept = vec![true; rows];
+            if let Some(positions) = self.by_rows(&Batch::new(columns, rows))? {
+                kept = vec![false; rows];
+                positions.iter().for_each(|&position| kept[position as usize] = true);
+            }
+            Ok(Arc::new(BooleanArray::from(kept)))
+        };
+        let table = self.dictionaries.evaluate(values, codes.len(), of_values);
+        Ok(table.map(|table| lookup_mask(codes.values(), table.as_boolean().values())))
+    }
+
+    fn is_volatile(&self) -> bool {
+        let volatile = |compiled: &Compiled| compiled.program.nodes.iter().any(Node::is_volatile);
+        self.compiled().map_or(true, volatile)
     }
 }
 
@@ -109,6 +187,13 @@ impl Compiled {
         })
     }
 
+    fn conjuncts(&self) -> impl Iterator<Item = &Node> {
+        self.program
+            .roots
+            .iter()
+            .filter_map(|&root| self.program.nodes.get(root))
+    }
+
     /// Conjuncts by (can fail, cost per dropped row).
     fn order(&self) -> Vec<usize> {
         let rank = |&i: &usize| {
@@ -140,7 +225,7 @@ impl Compiled {
                     return Ok(Some(vec![]));
                 }
                 if frame.should_narrow(root, alive)? {
-                    let positions: Vec<u32> = mask.set_indices_u32().collect();
+                    let positions = set_positions(mask);
                     let rest = order.get(done..).unwrap_or_default();
                     let narrower = self.run(&frame.narrow(&positions), rest)?;
                     return Ok(Some(match narrower {
@@ -169,18 +254,22 @@ impl Compiled {
         }
         Ok(kept
             .filter(|mask| mask.count_set_bits() < rows)
-            .map(|mask| mask.set_indices_u32().collect()))
+            .map(|mask| set_positions(&mask)))
     }
 
     fn observe(&self, conjunct: usize, rows: usize, passed: usize) {
         if let Some(observed) = self.observed.get(conjunct) {
-            observed.rows.fetch_add(rows as u64, Relaxed);
-            observed.passed.fetch_add(passed as u64, Relaxed);
+            observed.add(rows, passed);
         }
     }
 }
 
 impl Observed {
+    fn add(&self, rows: usize, passed: usize) {
+        self.rows.fetch_add(rows as u64, Relaxed);
+        self.passed.fetch_add(passed as u64, Relaxed);
+    }
+
     /// The fraction of rows that passed; one half before anything is known.
     fn selectivity(&self) -> f64 {
         let (rows, passed) = (self.rows.load(Relaxed) as f64, self.passed.load(Relaxed) as f64);

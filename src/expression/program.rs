@@ -455,6 +455,11 @@ impl Node {
     pub fn rank(&self) -> (bool, u32) {
         (self.can_fail, if self.can_fail { 0 } else { self.cost })
     }
+
+    /// Whether the same arguments may give another value the next time.
+    pub fn is_volatile(&self) -> bool {
+        matches!(&self.kind, Kind::Function { function, .. } if function.properties == Properties::Volatile)
+    }
 }
 
 fn arithmetic_fails(op: Arithmetic, left: &DataType, right: &DataType, result: &DataType) -> bool {

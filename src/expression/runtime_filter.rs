@@ -4,12 +4,15 @@
 //! lacks build rows.
 
 use crate::error::Result;
-use crate::types::{DataType, ScalarValue};
+use crate::types::ScalarValue;
 use crate::vector::Column;
+use crate::vector::dictionary::{DictionaryCache, map_column};
 use crate::vector::hash::{hash_bytes, hash_word};
 use crate::vector::keys::fixed_words;
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::Int32Type;
+use crate::vector::mask::{collect_mask, set_positions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -32,6 +35,8 @@ pub struct Sealed {
     set: KeySet,
     /// Smallest and largest key, for integers, dates and the like.
     bounds: Option<(i64, i64)>,
+    /// Which values of the dictionaries met so far may be keys.
+    dictionaries: DictionaryCache,
 }
 
 #[derive(Debug)]
@@ -87,6 +92,13 @@ impl RuntimeFilter {
         } else {
             self.get()
         }
+    }
+
+    /// The fraction of tested rows that passed; one half before anything is known.
+    pub fn selectivity(&self) -> f64 {
+        let tested = self.shared.tested.load(Ordering::Relaxed) as f64;
+        let passed = self.shared.passed.load(Ordering::Relaxed) as f64;
+        (passed + 50.0) / (tested + 100.0)
     }
 
     /// Tells how many of the tested rows passed.
@@ -153,10 +165,7 @@ impl Streamed {
             keys if keys / 16 <= self.bloom.len() => KeySet::Bloom(self.bloom),
             _ => KeySet::All,
         };
-        Sealed {
-            set,
-            bounds: self.bounds,
-        }
+        Sealed::new(set, self.bounds)
     }
 }
 
@@ -166,19 +175,24 @@ const MAX_BITMAP_BITS: i128 = 1 << 28;
 const MAX_BLOOM_KEYS: usize = 1 << 24;
 
 impl Sealed {
+    fn new(set: KeySet, bounds: Option<(i64, i64)>) -> Self {
+        Self {
+            set,
+            bounds,
+            dictionaries: DictionaryCache::default(),
+        }
+    }
+
     fn of(parts: &[ArrayRef]) -> Result<Option<Self>> {
         let rows = parts.iter().map(|keys| keys.len() - keys.null_count()).sum::<usize>();
         if rows == 0 {
-            return Ok(Some(Self {
-                set: KeySet::Empty,
-                bounds: None,
-            }));
+            return Ok(Some(Self::new(KeySet::Empty, None)));
         }
         let mut values = vec![];
         for keys in parts {
             match integers(keys)? {
                 Some(integers) => values.push(integers),
-                None => return Ok(Self::bloom(parts, rows)?.map(|set| Self { set, bounds: None })),
+                None => return Ok(Self::bloom(parts, rows)?.map(|set| Self::new(set, None))),
             }
         }
         let present = || {
@@ -199,10 +213,7 @@ impl Sealed {
         } else {
             Self::bloom(parts, rows)?
         };
-        Ok(set.map(|set| Self {
-            set,
-            bounds: Some((min, max)),
-        }))
+        Ok(set.map(|set| Self::new(set, Some((min, max)))))
     }
 
     fn bloom(parts: &[ArrayRef], rows: usize) -> Result<Option<KeySet>> {
@@ -239,71 +250,44 @@ impl Sealed {
 
     /// The positions of the rows that may have a partner; NULL never has one. `None` when all may.
     pub fn select(&self, column: &Column) -> Result<Option<Vec<u32>>> {
-        let keep = |hits: Vec<bool>| {
-            let positions: Vec<u32> = hits
-                .iter()
-                .enumerate()
-                .filter(|(_, hit)| **hit)
-                .map(|(i, _)| i as u32)
-                .collect();
-            (positions.len() < hits.len()).then_some(positions)
+        if let Column::Constant { value, rows } = column {
+            let found = self.contains(value)?.iter().all(|hit| hit);
+            return Ok((!found && *rows > 0).then(Vec::new));
+        }
+        let by_value =
+            |values: &ArrayRef| -> Result<ArrayRef> { Ok(Arc::new(BooleanArray::new(self.contains(values)?, None))) };
+        let hits = map_column(column, &self.dictionaries, by_value)?.to_array()?;
+        let hits = match hits.as_boolean().nulls() {
+            Some(nulls) => hits.as_boolean().values() & nulls.inner(),
+            None => hits.as_boolean().values().clone(),
         };
-        let rows = column.len();
-        Ok(match column {
-            Column::Constant { value, .. } => {
-                if self.contains(value)?.first() == Some(&true) {
-                    None
-                } else {
-                    (rows > 0).then(Vec::new)
-                }
-            }
-            Column::Array(array) => match array.data_type() {
-                DataType::Dictionary(_, _) => {
-                    let any = array.as_any_dictionary();
-                    let of_values = self.contains(any.values())?;
-                    let codes = any.keys().as_primitive::<Int32Type>();
-                    keep(
-                        codes
-                            .iter()
-                            .map(|c| c.and_then(|c| of_values.get(c as usize).copied()).unwrap_or(false))
-                            .collect(),
-                    )
-                }
-                _ => keep(self.contains(array)?),
-            },
-        })
+        Ok((hits.count_set_bits() < hits.len()).then(|| set_positions(&hits)))
     }
 
-    fn contains(&self, array: &ArrayRef) -> Result<Vec<bool>> {
-        let mut hits = match &self.set {
-            KeySet::Empty => vec![false; array.len()],
-            KeySet::All => vec![true; array.len()],
-            KeySet::Bitmap { min, bits } => match integers(array)? {
-                None => vec![true; array.len()],
-                Some(values) => values
-                    .iter()
-                    .map(|v| {
-                        let at = v.wrapping_sub(*min) as u64 as usize;
-                        bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
-                    })
-                    .collect(),
-            },
-            KeySet::Bloom(blocks) => match hashes(array)? {
-                None => vec![true; array.len()],
-                Some(hashes) => {
-                    let mask = blocks.len() - 1;
-                    let hit = |hash: u64| {
-                        let bits = bloom_bits(hash);
-                        blocks[(hash >> 32) as usize & mask] & bits == bits
-                    };
-                    hashes.into_iter().map(hit).collect()
-                }
-            },
+    /// Which values may be keys.
+    fn contains(&self, array: &ArrayRef) -> Result<BooleanBuffer> {
+        let all = || BooleanBuffer::new_set(array.len());
+        let hits = match &self.set {
+            KeySet::Empty => BooleanBuffer::new_unset(array.len()),
+            KeySet::All => all(),
+            KeySet::Bitmap { min, bits } => integer_mask(array, |v| {
+                let at = v.wrapping_sub(*min) as u64 as usize;
+                bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+            })
+            .unwrap_or_else(all),
+            KeySet::Bloom(blocks) => {
+                let mask = blocks.len() - 1;
+                let hit = |hash: u64| {
+                    let bits = bloom_bits(hash);
+                    blocks[(hash >> 32) as usize & mask] & bits == bits
+                };
+                hashes(array)?.map_or_else(all, |hashes| collect_mask(&hashes, hit))
+            }
         };
-        if let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) {
-            hits.iter_mut().zip(nulls.iter()).for_each(|(hit, valid)| *hit &= valid);
-        }
-        Ok(hits)
+        Ok(match array.nulls().filter(|n| n.null_count() > 0) {
+            Some(nulls) => &hits & nulls.inner(),
+            None => hits,
+        })
     }
 }
 
@@ -341,6 +325,23 @@ fn integers(array: &ArrayRef) -> Result<Option<Vec<i64>>> {
         DataType::Int32 | DataType::Date32 => Some(widen(32, fixed_words(array)?)),
         DataType::Int64 | DataType::Decimal64(..) | DataType::Timestamp(..) => Some(widen(64, fixed_words(array)?)),
         _ => None,
+    })
+}
+
+/// `f` of integer-like values widened to 64 bits; `None` for other types.
+fn integer_mask(array: &ArrayRef, f: impl Fn(i64) -> bool) -> Option<BooleanBuffer> {
+    fn of<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &ArrayRef, f: impl Fn(i64) -> bool) -> BooleanBuffer {
+        collect_mask(array.as_primitive::<T>().values(), |v| f(v.into()))
+    }
+    Some(match array.data_type() {
+        DataType::Int8 => of::<Int8Type>(array, f),
+        DataType::Int16 => of::<Int16Type>(array, f),
+        DataType::Int32 => of::<Int32Type>(array, f),
+        DataType::Date32 => of::<Date32Type>(array, f),
+        DataType::Int64 => of::<Int64Type>(array, f),
+        DataType::Decimal64(..) => of::<Decimal64Type>(array, f),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => of::<TimestampMicrosecondType>(array, f),
+        _ => return None,
     })
 }
 

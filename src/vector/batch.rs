@@ -4,11 +4,11 @@ use super::Column;
 use crate::error::{Error, Result};
 use crate::types::Schema;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::SchemaRef;
-use std::sync::Arc;
 
 /// Ascending positions of the rows that are alive.
-pub type Selection = Arc<[u32]>;
+pub type Selection = ScalarBuffer<u32>;
 
 /// Rows on their way through a pipeline. A filter narrows the selection and copies nothing; whoever needs dense
 /// columns asks for them one by one.
@@ -70,7 +70,7 @@ impl Batch {
             .ok_or_else(|| Error::internal(format!("batch has no column {i}")))?;
         match &self.selection {
             None => Ok(column.clone()),
-            Some(selection) => column.gather(selection),
+            Some(selection) => column.take(&UInt32Array::new(selection.clone(), None)),
         }
     }
 
@@ -88,7 +88,7 @@ impl Batch {
         match &self.selection {
             None => Ok(self),
             Some(selection) => {
-                let rows = UInt32Array::from(selection.to_vec());
+                let rows = UInt32Array::new(selection.clone(), None);
                 let columns = self.columns.iter().map(|c| c.take(&rows)).collect::<Result<_>>()?;
                 Ok(Self {
                     columns,

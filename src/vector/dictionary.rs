@@ -1,10 +1,11 @@
 //! Work once per dictionary value instead of once per row.
 
 use super::Column;
+use super::mask::lookup_mask;
 use crate::error::{Error, Result};
 use crate::types::DataType;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int32Array, types::Int32Type};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -109,24 +110,11 @@ pub fn spread(keys: &Int32Array, result: &ArrayRef) -> Result<Column> {
 
 /// Looks up one bit per code. Codes of NULL rows may be anything.
 fn spread_booleans(keys: &Int32Array, result: &BooleanArray) -> BooleanArray {
-    let values = lookup_bits(keys.values(), result.values());
+    let values = lookup_mask(keys.values(), result.values());
     let nulls = result
         .nulls()
-        .map(|n| NullBuffer::new(lookup_bits(keys.values(), n.inner())));
+        .map(|n| NullBuffer::new(lookup_mask(keys.values(), n.inner())));
     BooleanArray::new(values, NullBuffer::union(keys.nulls(), nulls.as_ref()))
-}
-
-fn lookup_bits(keys: &[i32], table: &BooleanBuffer) -> BooleanBuffer {
-    if table.len() <= 256 {
-        // A table of exactly 256 entries needs no bounds check for an 8-bit code.
-        let mut small = [false; 256];
-        small.iter_mut().zip(table.iter()).for_each(|(slot, bit)| *slot = bit);
-        return keys.iter().map(|&k| small[k as u8 as usize]).collect();
-    }
-    let bits: Vec<bool> = table.iter().collect();
-    keys.iter()
-        .map(|&k| bits.get(k as usize).copied().unwrap_or(false))
-        .collect()
 }
 
 /// Applies a function of one array to a column of any coding: once for a constant, once per dictionary value where

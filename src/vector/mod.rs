@@ -8,6 +8,7 @@ mod column;
 pub mod gather;
 pub mod hash;
 pub mod keys;
+pub mod mask;
 pub mod memory;
 mod prefetch;
 pub mod row_hash;

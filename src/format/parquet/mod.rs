@@ -4,6 +4,7 @@ mod column;
 pub mod decode;
 mod metadata;
 mod reader;
+mod steps;
 mod write;
 
 pub use metadata::{Footer, RowGroupBounds};

@@ -1,19 +1,23 @@
 //! Reads one row group: filter columns first, then the others for the rows that are left.
 //!
 //! ```text
-//! window of some thousand rows:  decode column of predicate 1 ─▶ positions
-//!                                decode column of predicate 2 at positions ─▶ fewer positions … runtime filters …
+//! window of some thousand rows:  decode columns of one predicate or runtime filter ─▶ positions
+//!                                decode columns of the next at positions ─▶ fewer positions …
 //!                                decode the remaining columns at the last positions
 //! ```
+//!
+//! Which one is next is decided by what each has cost per dropped row so far ([`Step`]).
 
 use super::column::ColumnReader;
 use super::decode::chunk_range;
 use super::metadata::Footer;
+use super::steps::Step;
 use crate::error::Result;
 use crate::format::{BatchReader, Partition, ScanRequest};
 use crate::storage::{fetch, is_remote};
 use crate::vector::{Batch, Column};
 use arrow::array::UInt32Array;
+use arrow::buffer::ScalarBuffer;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,35 +50,22 @@ impl RowGroupReader {
     fn read_window(&mut self, n: usize) -> Result<Batch> {
         let mut window = Window {
             columns: vec![None; self.readers.len()],
+            read: vec![false; self.readers.len()],
             n,
             alive: None,
         };
         let request = self.request.clone();
-        for predicate in &request.predicates {
-            for &column in predicate.columns() {
+        let mut steps = Step::all(&request);
+        while window.len() > 0
+            && let Some(step) = Step::take_next(&mut steps, &request, &window.columns)
+        {
+            for &column in step.columns() {
                 self.fetch(column, &mut window)?;
             }
-            let selected = predicate.select(window.batch(&request)?)?;
-            if let Some(selection) = selected.selection() {
-                window.narrow(selection)?;
-            }
-            if window.len() == 0 {
-                break;
-            }
-        }
-        for (column, filter) in &request.runtime_filters {
-            let Some(sealed) = filter.get_worthwhile().filter(|_| window.len() > 0) else {
-                continue;
-            };
-            self.fetch(*column, &mut window)?;
-            let Some(values) = &window.columns[*column] else {
-                continue;
-            };
-            let tested = window.len();
-            let passed = sealed.select(values)?;
-            filter.record(tested, passed.as_ref().map_or(tested, Vec::len));
-            if let Some(positions) = passed {
-                window.narrow(&positions)?;
+            let positions = step.select(&window.columns, window.len())?;
+            window.keep(|c| c < request.output || steps.iter().any(|step| step.columns().contains(&c)));
+            if let Some(positions) = positions {
+                window.narrow(positions)?;
             }
         }
         let survivors = window.len();
@@ -87,7 +78,7 @@ impl RowGroupReader {
                 self.fetch(column, &mut window)?;
             }
             // What this window did not read is passed over.
-            if window.columns[column].is_none()
+            if !window.read[column]
                 && let Some(reader) = &mut self.readers[column]
             {
                 reader.skip(n);
@@ -110,13 +101,13 @@ impl RowGroupReader {
             return Ok(());
         }
         if self.readers[column].is_none() {
-            let filtering =
-                column >= self.request.output || self.request.predicates.iter().any(|p| p.columns().contains(&column));
-            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], filtering)?;
+            let codes = self.prefers_codes(column);
+            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], codes)?;
             reader.skip(self.position);
             self.readers[column] = Some(reader);
         }
         if let Some(reader) = &mut self.readers[column] {
+            window.read[column] = true;
             window.columns[column] = Some(match &window.alive {
                 None => reader.read(window.n)?,
                 Some(positions) => reader.read_selected(window.n, positions)?,
@@ -136,9 +127,8 @@ impl RowGroupReader {
             false => vec![],
         };
         for &column in &new {
-            let filtering =
-                column >= self.request.output || self.request.predicates.iter().any(|p| p.columns().contains(&column));
-            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], filtering)?;
+            let codes = self.prefers_codes(column);
+            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], codes)?;
             reader.skip(self.position);
             self.readers[column] = Some(reader);
         }
@@ -153,6 +143,20 @@ impl RowGroupReader {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether what is asked of a column can be answered by its dictionary's values: not when it is compared with another.
+    fn prefers_codes(&self, column: usize) -> bool {
+        let mut asking = self
+            .request
+            .predicates
+            .iter()
+            .filter(|p| p.columns().contains(&column))
+            .peekable();
+        match asking.peek() {
+            Some(_) => asking.any(|p| p.columns() == [column]),
+            None => column >= self.request.output,
+        }
     }
 
     fn adapt(&mut self, n: usize, survivors: usize) {
@@ -212,43 +216,38 @@ impl BatchReader for RowGroupReader {
 /// The rows being decoded. Columns hold only the rows alive.
 struct Window {
     columns: Vec<Option<Column>>,
+    /// Columns that were decoded, whether they are still there or not.
+    read: Vec<bool>,
     n: usize,
     /// Positions alive among the `n` rows; `None` means all.
-    alive: Option<Vec<u32>>,
+    alive: Option<ScalarBuffer<u32>>,
 }
 
 impl Window {
     fn len(&self) -> usize {
-        self.alive.as_ref().map_or(self.n, Vec::len)
+        self.alive.as_ref().map_or(self.n, |alive| alive.len())
+    }
+
+    /// Lets go of the columns that nobody will look at.
+    fn keep(&mut self, wanted: impl Fn(usize) -> bool) {
+        for (i, column) in self.columns.iter_mut().enumerate() {
+            column.take_if(|_| !wanted(i));
+        }
     }
 
     /// Keeps the rows at `positions` among those alive.
-    fn narrow(&mut self, positions: &[u32]) -> Result<()> {
-        let rows = UInt32Array::from(positions.to_vec());
+    fn narrow(&mut self, positions: Vec<u32>) -> Result<()> {
+        let rows = UInt32Array::from(positions);
         for column in self.columns.iter_mut().flatten() {
             *column = column.take(&rows)?;
         }
         self.alive = Some(match &self.alive {
-            None => positions.to_vec(),
-            Some(alive) => positions
-                .iter()
-                .filter_map(|&p| alive.get(p as usize).copied())
-                .collect(),
+            None => rows.values().clone(),
+            Some(alive) => {
+                let alive = |&p: &u32| alive.get(p as usize).copied();
+                rows.values().iter().filter_map(alive).collect()
+            }
         });
         Ok(())
-    }
-
-    /// The columns as a batch; those not yet decoded are placeholders that no predicate looks at.
-    fn batch(&self, request: &ScanRequest) -> Result<Batch> {
-        let rows = self.len();
-        let columns = self
-            .columns
-            .iter()
-            .zip(&request.columns)
-            .map(|(column, wanted)| match column {
-                Some(column) => Ok(column.clone()),
-                None => Column::constant(&crate::types::ScalarValue::Null, &wanted.data_type, rows),
-            });
-        Ok(Batch::new(columns.collect::<Result<_>>()?, rows))
     }
 }

@@ -445,10 +445,18 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The conjuncts of predicates over batches laid out as `schema`.
+/// The conjuncts of predicates over batches laid out as `schema`; those of the same columns that cannot fail as one.
 fn lower_conjuncts(predicates: &[Expr], schema: &Schema) -> Result<Vec<Predicate>> {
-    let conjuncts = predicates.iter().cloned().flat_map(Expr::into_conjuncts);
-    conjuncts.map(|c| Ok(Predicate::new(c.lower(schema)?))).collect()
+    let mut lowered: Vec<Predicate> = vec![];
+    for conjunct in predicates.iter().cloned().flat_map(Expr::into_conjuncts) {
+        let new = Predicate::new(conjunct.lower(schema)?);
+        let alike = |p: &&mut Predicate| p.columns() == new.columns() && !p.can_fail() && !new.can_fail();
+        match lowered.iter_mut().find(alike) {
+            Some(alike) => *alike = alike.and(&new),
+            None => lowered.push(new),
+        }
+    }
+    Ok(lowered)
 }
 
 /// Rows of expressions without columns.
