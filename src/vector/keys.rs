@@ -8,16 +8,14 @@
 //! (l_returnflag, l_linestatus, o_orderdate)  →  [ id(R) | id(F)<<32 ] [ 9204 | null bit ]
 //! ```
 
-use super::hash::{NULL_HASH, combine_hashes, hash_bytes, hash_word};
-use super::views::PageViews;
+use super::hash::{NULL_HASH, combine_hashes, hash_word};
+use super::interner::{Interner, UNKNOWN};
 use crate::error::{Error, Result};
 use crate::types::DataType;
 use crate::vector::Column;
 use arrow::array::*;
-use arrow::buffer::{Buffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
-use arrow::row::{RowConverter, SortField};
-use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// How one key column is turned into bits of the key words.
@@ -150,7 +148,7 @@ impl KeyEncoder {
             ..Default::default()
         };
         let stride = self.words;
-        let mut hashes: Vec<u64> = vec![];
+        let mut hashes = Some(vec![]);
         for (i, (key, column)) in self.columns.iter_mut().zip(columns).enumerate() {
             let ids = match &mut key.coding {
                 Coding::Interned(interner) => Some(interner.ids(column)?),
@@ -162,14 +160,55 @@ impl KeyEncoder {
         Ok(out)
     }
 
-    /// Encodes the rows without learning: values never seen mark their rows as unknown.
-    pub fn encode_known(&self, columns: &[Column], rows: usize) -> Result<EncodedKeys> {
+    /// The id of each row's value in each column, learning new strings; `None` unless all columns are strings or nested.
+    pub fn ids(&mut self, columns: &[Column]) -> Result<Option<Vec<Vec<u32>>>> {
+        let interned = |key: &KeyColumn| matches!(key.coding, Coding::Interned(_));
+        if !self.columns.iter().all(interned) {
+            return Ok(None);
+        }
+        let ids = self
+            .columns
+            .iter_mut()
+            .zip(columns)
+            .map(|(key, column)| match &mut key.coding {
+                Coding::Interned(interner) => interner.ids(column),
+                _ => Ok(vec![]),
+            });
+        ids.collect::<Result<_>>().map(Some)
+    }
+
+    /// How many bits the ids of each column need.
+    pub fn id_bits(&self) -> impl Iterator<Item = u32> {
+        self.columns.iter().map(|key| match &key.coding {
+            Coding::Interned(interner) => interner.len().next_power_of_two().ilog2(),
+            _ => u64::BITS,
+        })
+    }
+
+    /// Encodes rows from what [`KeyEncoder::ids`] gave for them.
+    pub fn encode_ids(&self, ids: &[Vec<u32>], rows: usize) -> EncodedKeys {
+        let mut out = EncodedKeys {
+            words: vec![0; rows * self.words],
+            ..Default::default()
+        };
+        let mut hashes = Some(vec![]);
+        for (key, ids) in self.columns.iter().zip(ids) {
+            if let Coding::Interned(interner) = &key.coding {
+                key.write_ids(interner, ids, self.words, &mut out, &mut hashes);
+            }
+        }
+        finish_hashes(self.fixed_hash, hashes, rows, &mut out);
+        out
+    }
+
+    /// Encodes the rows without learning: values never seen mark their rows as unknown. There are no hashes if not `hashed`.
+    pub fn encode_known(&self, columns: &[Column], rows: usize, hashed: bool) -> Result<EncodedKeys> {
         let mut out = EncodedKeys {
             words: vec![0; rows * self.words],
             hashes: vec![],
             ..Default::default()
         };
-        let mut hashes: Vec<u64> = vec![];
+        let mut hashes = hashed.then(Vec::new);
         for (i, (key, column)) in self.columns.iter().zip(columns).enumerate() {
             let ids = match &key.coding {
                 Coding::Interned(interner) => Some(interner.known_ids(column)?),
@@ -221,13 +260,17 @@ impl KeyEncoder {
     }
 }
 
-fn finish_hashes(fixed: Option<u64>, hashes: Vec<u64>, rows: usize, out: &mut EncodedKeys) {
-    out.hashes = match fixed {
-        Some(hash) => vec![hash; rows],
-        None if hashes.is_empty() => vec![NULL_HASH; rows],
-        None => hashes,
+fn finish_hashes(fixed: Option<u64>, hashes: Hashes, rows: usize, out: &mut EncodedKeys) {
+    out.hashes = match (hashes, fixed) {
+        (None, _) => vec![],
+        (Some(_), Some(hash)) => vec![hash; rows],
+        (Some(hashes), None) if hashes.is_empty() => vec![NULL_HASH; rows],
+        (Some(hashes), None) => hashes,
     };
 }
+
+/// One per row, once the first column is there; `None` when nobody asks for them.
+type Hashes = Option<Vec<u64>>;
 
 impl KeyColumn {
     fn null_in_extra_word(&self) -> bool {
@@ -242,18 +285,11 @@ impl KeyColumn {
         position: usize,
         stride: usize,
         out: &mut EncodedKeys,
-        hashes: &mut Vec<u64>,
+        hashes: &mut Hashes,
     ) -> Result<()> {
         let rows = column.len();
         if let (Some(ids), Coding::Interned(interner)) = (ids, &self.coding) {
-            for (key, id) in out.words.chunks_exact_mut(stride).zip(ids) {
-                key[self.word] |= (*id as u64) << self.shift;
-            }
-            add_hashes(hashes, ids.iter().map(|&id| interner.hash(id)));
-            if ids.contains(&0) {
-                out.null_rows.resize(rows, false);
-                out.null_rows.iter_mut().zip(ids).for_each(|(n, id)| *n |= *id == 0);
-            }
+            self.write_ids(interner, ids, stride, out, hashes);
             return Ok(());
         }
         let array = column.to_array()?;
@@ -263,14 +299,14 @@ impl KeyColumn {
             let values = fixed_words(array.as_ref())?;
             match array.logical_nulls().filter(|n| n.null_count() > 0) {
                 None => {
+                    add_hashes(hashes, values.iter().map(|&v| hash_word(v)));
                     if stride == 1 && self.bits == 64 {
-                        out.words.copy_from_slice(&values);
+                        out.words = values;
                     } else {
                         for (key, v) in out.words.chunks_exact_mut(stride).zip(&values) {
                             key[self.word] |= v << self.shift;
                         }
                     }
-                    add_hashes(hashes, values.iter().map(|&v| hash_word(v)));
                 }
                 Some(nulls) => {
                     for ((key, v), valid) in out.words.chunks_exact_mut(stride).zip(&values).zip(nulls.iter()) {
@@ -290,6 +326,18 @@ impl KeyColumn {
             }
         }
         Ok(())
+    }
+
+    /// Adds the bits and hashes of interned values.
+    fn write_ids(&self, interner: &Interner, ids: &[u32], stride: usize, out: &mut EncodedKeys, hashes: &mut Hashes) {
+        for (key, id) in out.words.chunks_exact_mut(stride).zip(ids) {
+            key[self.word] |= (*id as u64) << self.shift;
+        }
+        add_hashes(hashes, ids.iter().map(|&id| interner.hash(id)));
+        if ids.contains(&0) {
+            out.null_rows.resize(ids.len(), false);
+            out.null_rows.iter_mut().zip(ids).for_each(|(n, id)| *n |= *id == 0);
+        }
     }
 
     fn set_null(&self, key: &mut [u64], position: usize) {
@@ -321,7 +369,7 @@ impl KeyColumn {
         position: usize,
         stride: usize,
         out: &mut EncodedKeys,
-        hashes: &mut Vec<u64>,
+        hashes: &mut Hashes,
     ) -> Result<()> {
         let array = array
             .as_primitive_opt::<Decimal128Type>()
@@ -381,7 +429,8 @@ fn note_nulls(out: &mut EncodedKeys, nulls: &NullBuffer, rows: usize) {
 }
 
 /// Starts the hashes with the first column, combines later ones.
-fn add_hashes(hashes: &mut Vec<u64>, column: impl Iterator<Item = u64>) {
+fn add_hashes(hashes: &mut Hashes, column: impl Iterator<Item = u64>) {
+    let Some(hashes) = hashes else { return };
     if hashes.is_empty() {
         hashes.extend(column);
     } else {
@@ -447,272 +496,6 @@ fn fixed_array(t: &DataType, values: Vec<u64>, nulls: Option<NullBuffer>) -> Res
     })
 }
 
-/// Bytes of values that are copied into one buffer; more go into several.
-const VALUES_AT_ONCE: usize = 1 << 30;
-/// The id of a value that the interner does not know.
-const UNKNOWN: u32 = u32::MAX;
-
-/// Numbers distinct byte strings 1, 2, 3, …; 0 is NULL.
-struct Interner {
-    data_type: DataType,
-    table: HashTable<u32>,
-    /// End of each value in `bytes`; value `id` is `bytes[ends[id - 1]..ends[id]]`.
-    ends: Vec<usize>,
-    bytes: Vec<u8>,
-    hashes: Vec<u64>,
-    /// Row format for nested values; `None` for strings and binaries.
-    rows: Option<RowConverter>,
-    /// The dictionary seen last and the id of each of its values (0 when not yet looked up).
-    dictionary: Option<(ArrayRef, Vec<u32>)>,
-}
-
-impl std::fmt::Debug for Interner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Interner({} values)", self.hashes.len() - 1)
-    }
-}
-
-impl Interner {
-    fn new(t: &DataType) -> Result<Self> {
-        let rows = match t {
-            DataType::Utf8View | DataType::BinaryView => None,
-            nested => Some(RowConverter::new(vec![SortField::new(nested.clone())])?),
-        };
-        Ok(Self {
-            data_type: t.clone(),
-            table: HashTable::new(),
-            ends: vec![0],
-            bytes: vec![],
-            hashes: vec![NULL_HASH],
-            rows,
-            dictionary: None,
-        })
-    }
-
-    fn hash(&self, id: u32) -> u64 {
-        self.hashes.get(id as usize).copied().unwrap_or(NULL_HASH)
-    }
-
-    fn value(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        &self.bytes[self.ends[id - 1]..self.ends[id]]
-    }
-
-    fn intern(&mut self, value: &[u8]) -> Result<u32> {
-        let hash = hash_bytes(value);
-        if let Some(id) = self.find(value, hash) {
-            return Ok(id);
-        }
-        let id = u32::try_from(self.hashes.len())
-            .ok()
-            .filter(|&id| id != UNKNOWN)
-            .ok_or_else(|| Error::resources("more than 4 billion distinct keys"))?;
-        self.bytes.extend_from_slice(value);
-        self.ends.push(self.bytes.len());
-        self.hashes.push(hash);
-        let hashes = &self.hashes;
-        self.table.insert_unique(hash, id, |&id| hashes[id as usize]);
-        Ok(id)
-    }
-
-    fn find(&self, value: &[u8], hash: u64) -> Option<u32> {
-        self.table.find(hash, |&id| self.value(id) == value).copied()
-    }
-
-    /// One id per row, learning new values.
-    fn ids(&mut self, column: &Column) -> Result<Vec<u32>> {
-        match column {
-            Column::Constant { value, rows } => {
-                let ids = self.array_ids(value)?;
-                Ok(vec![ids.first().copied().unwrap_or(0); *rows])
-            }
-            Column::Array(array) => match array.data_type() {
-                DataType::Dictionary(_, _) => self.dictionary_ids(array),
-                _ => self.array_ids(array),
-            },
-        }
-    }
-
-    /// Rows of one build row follow each other in a join's output: the same view is the same value.
-    fn view_ids<T: ByteViewType>(&mut self, array: &GenericByteViewArray<T>) -> Result<Vec<u32>> {
-        let mut last = None;
-        let id = |(i, &view): (usize, &u128)| match last {
-            _ if array.is_null(i) => Ok(0),
-            Some((same, id)) if same == view => Ok(id),
-            _ => {
-                let value: &[u8] = array.value(i).as_ref();
-                let id = self.intern(value)?;
-                last = Some((view, id));
-                Ok(id)
-            }
-        };
-        array.views().iter().enumerate().map(id).collect()
-    }
-
-    fn array_ids(&mut self, array: &ArrayRef) -> Result<Vec<u32>> {
-        match array.data_type() {
-            DataType::Utf8View => self.view_ids(array.as_string_view()),
-            DataType::BinaryView => self.view_ids(array.as_binary_view()),
-            _ => {
-                let rows = self.converted(array)?;
-                (0..array.len())
-                    .map(|i| {
-                        if array.is_null(i) {
-                            Ok(0)
-                        } else {
-                            self.intern(rows.row(i).as_ref())
-                        }
-                    })
-                    .collect()
-            }
-        }
-    }
-
-    fn converted(&self, array: &ArrayRef) -> Result<arrow::row::Rows> {
-        let converter = self
-            .rows
-            .as_ref()
-            .ok_or_else(|| Error::internal(format!("key of type {}", array.data_type())))?;
-        Ok(converter.convert_columns(std::slice::from_ref(array))?)
-    }
-
-    fn dictionary_ids(&mut self, array: &ArrayRef) -> Result<Vec<u32>> {
-        let any = array.as_any_dictionary();
-        let values = any.values();
-        let keys = any
-            .keys()
-            .as_primitive_opt::<Int32Type>()
-            .ok_or_else(|| Error::internal("dictionary codes are 32-bit integers"))?;
-        let mut cache = match self.dictionary.take() {
-            Some((seen, cache)) if Arc::ptr_eq(&seen, values) => cache,
-            _ => vec![UNKNOWN; values.len()],
-        };
-        let mut ids = Vec::with_capacity(keys.len());
-        for i in 0..keys.len() {
-            if keys.is_null(i) {
-                ids.push(0);
-                continue;
-            }
-            let code = keys.value(i) as usize;
-            if cache[code] == UNKNOWN {
-                cache[code] = self.array_ids(&values.slice(code, 1))?.first().copied().unwrap_or(0);
-            }
-            ids.push(cache[code]);
-        }
-        self.dictionary = Some((values.clone(), cache));
-        Ok(ids)
-    }
-
-    /// One id per row; values never seen get `UNKNOWN`.
-    fn known_ids(&self, column: &Column) -> Result<Vec<u32>> {
-        let known = |bytes: &[u8]| self.find(bytes, hash_bytes(bytes)).unwrap_or(UNKNOWN);
-        let of_array = |array: &ArrayRef| -> Result<Vec<u32>> {
-            Ok(match array.data_type() {
-                DataType::Utf8View => array
-                    .as_string_view()
-                    .iter()
-                    .map(|v| v.map_or(0, |s| known(s.as_bytes())))
-                    .collect(),
-                DataType::BinaryView => array.as_binary_view().iter().map(|v| v.map_or(0, known)).collect(),
-                _ => {
-                    let rows = self.converted(array)?;
-                    (0..array.len())
-                        .map(|i| {
-                            if array.is_null(i) {
-                                0
-                            } else {
-                                known(rows.row(i).as_ref())
-                            }
-                        })
-                        .collect()
-                }
-            })
-        };
-        match column {
-            Column::Constant { value, rows } => Ok(vec![of_array(value)?.first().copied().unwrap_or(0); *rows]),
-            Column::Array(array) => match array.data_type() {
-                DataType::Dictionary(_, _) => {
-                    let any = array.as_any_dictionary();
-                    let of_values = of_array(any.values())?;
-                    let keys = any
-                        .keys()
-                        .as_primitive_opt::<Int32Type>()
-                        .ok_or_else(|| Error::internal("dictionary codes are 32-bit integers"))?;
-                    Ok(keys
-                        .iter()
-                        .map(|k| k.and_then(|k| of_values.get(k as usize).copied()).unwrap_or(0))
-                        .collect())
-                }
-                _ => of_array(array),
-            },
-        }
-    }
-
-    /// The values with these ids.
-    fn values(&self, ids: &[u32]) -> Result<ArrayRef> {
-        let bytes = |id: &u32| (*id != 0).then(|| self.value(*id));
-        let lengths = || ids.iter().map(|id| bytes(id).map_or(0, <[u8]>::len));
-        let at_once = lengths().sum::<usize>() <= VALUES_AT_ONCE;
-        Ok(match &self.data_type {
-            t @ (DataType::Utf8View | DataType::BinaryView) if at_once => {
-                let mut all: Vec<u8> = Vec::with_capacity(lengths().sum());
-                ids.iter()
-                    .filter_map(bytes)
-                    .for_each(|value| all.extend_from_slice(value));
-                let lengths: Vec<u32> = lengths().map(|length| length as u32).collect();
-                let views = PageViews::from_lengths(Buffer::from_vec(all), &lengths, *t == DataType::Utf8View)?;
-                let nulls = ids.contains(&0).then(|| ids.iter().map(|id| *id != 0).collect());
-                views.to_array_with_nulls(nulls)?
-            }
-            DataType::Utf8View => {
-                let mut builder = StringViewBuilder::with_capacity(ids.len());
-                for id in ids {
-                    // Only whole strings were interned, so the bytes are UTF-8.
-                    builder.append_option(bytes(id).map(|b| std::str::from_utf8(b).unwrap_or("")));
-                }
-                Arc::new(builder.finish())
-            }
-            DataType::BinaryView => {
-                let mut builder = BinaryViewBuilder::with_capacity(ids.len());
-                ids.iter().for_each(|id| builder.append_option(bytes(id)));
-                Arc::new(builder.finish())
-            }
-            t => {
-                let converter = self
-                    .rows
-                    .as_ref()
-                    .ok_or_else(|| Error::internal(format!("key of type {t}")))?;
-                let parser = converter.parser();
-                let present: Vec<u32> = ids.iter().copied().filter(|id| *id != 0).collect();
-                let rows = present.iter().map(|id| parser.parse(self.value(*id)));
-                let array = converter
-                    .convert_rows(rows)?
-                    .pop()
-                    .ok_or_else(|| Error::internal("one column was encoded"))?;
-                let mut next = 0u32;
-                let positions: UInt32Array = ids
-                    .iter()
-                    .map(|id| {
-                        (*id != 0).then(|| {
-                            next += 1;
-                            next - 1
-                        })
-                    })
-                    .collect();
-                arrow::compute::take(&array, &positions, None)?
-            }
-        })
-    }
-
-    fn memory_size(&self) -> usize {
-        let cache = self.dictionary.as_ref().map_or(0, |(_, ids)| ids.capacity() * 4);
-        self.bytes.capacity()
-            + (self.ends.capacity() + self.hashes.capacity()) * 8
-            + self.table.allocation_size()
-            + cache
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -742,7 +525,7 @@ mod tests {
         let decoded = encoder.decode(&keys.words).unwrap();
         assert_eq!(decoded[..5], columns[..5]);
         assert_eq!(keys.null_rows, vec![false, true, true, true]);
-        let known = encoder.encode_known(&input, 4).unwrap();
+        let known = encoder.encode_known(&input, 4, true).unwrap();
         assert_eq!((known.words, known.hashes), (keys.words, keys.hashes));
     }
 

@@ -7,6 +7,7 @@ pub mod block;
 mod column;
 pub mod gather;
 pub mod hash;
+mod interner;
 pub mod keys;
 pub mod mask;
 pub mod memory;

@@ -18,8 +18,21 @@ pub struct GroupTable {
     slots: Vec<u64>,
     keys: Vec<u64>,
     hashes: Vec<u64>,
+    short: Option<Box<ShortKeys>>,
 }
 
+/// Groups by their few strings: the ids of the strings, side by side in a short number, are the place of the group.
+#[derive(Default)]
+struct ShortKeys {
+    /// Bits of each column's id.
+    bits: Vec<u32>,
+    /// group + 1, or 0 for a key not met since the bits changed.
+    groups: Vec<u32>,
+    codes: Vec<u32>,
+}
+
+/// Short numbers have at most this many bits.
+const SHORT_BITS: u32 = 12;
 const INITIAL_SLOTS: usize = 1 << 10;
 /// Bytes of learned strings that stay when the groups go.
 const WORTH_KEEPING: usize = 1 << 20;
@@ -32,6 +45,8 @@ impl GroupTable {
             slots: vec![0; INITIAL_SLOTS],
             keys: vec![],
             hashes: vec![],
+            // Equal hashes are a test of what is looked up by hash.
+            short: fixed_hash.is_none().then(Box::default),
         })
     }
 
@@ -47,19 +62,92 @@ impl GroupTable {
 
     /// Finds or makes the group of each row.
     pub fn groups_of(&mut self, columns: &[Column], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
-        let keys = self.encoder.encode(columns, rows)?;
         groups.clear();
         groups.reserve(rows);
         if self.len() + rows >= u32::MAX as usize {
             return Err(Error::resources("more than 4 billion groups"));
         }
-        self.reserve(rows);
-        match self.encoder.stride() {
-            1 => self.find_or_insert::<1>(&keys, groups),
-            2 => self.find_or_insert::<2>(&keys, groups),
-            _ => self.find_or_insert::<0>(&keys, groups),
+        let ids = match self.short {
+            Some(_) => self.encoder.ids(columns)?,
+            None => None,
+        };
+        let Some(ids) = ids else {
+            let keys = self.encoder.encode(columns, rows)?;
+            self.groups_of_keys(&keys, groups);
+            return Ok(());
+        };
+        match self
+            .short
+            .take()
+            .filter(|_| self.encoder.id_bits().sum::<u32>() <= SHORT_BITS)
+        {
+            Some(mut short) => {
+                self.groups_of_short(&mut short, &ids, rows, groups);
+                self.short = Some(short);
+            }
+            // From now on there are too many strings.
+            None => self.groups_of_keys(&self.encoder.encode_ids(&ids, rows), groups),
         }
         Ok(())
+    }
+
+    /// As [`GroupTable::groups_of`], for keys of which each column is interned, with few different strings.
+    fn groups_of_short(&mut self, short: &mut ShortKeys, ids: &[Vec<u32>], rows: usize, groups: &mut Vec<u32>) {
+        let bits: Vec<u32> = self.encoder.id_bits().collect();
+        if short.bits != bits {
+            short.groups = vec![0; 1 << bits.iter().sum::<u32>()];
+            short.bits = bits;
+        }
+        short.codes.clear();
+        short.codes.resize(rows, 0);
+        let mut shift = 0;
+        for (ids, bits) in ids.iter().zip(&short.bits) {
+            short
+                .codes
+                .iter_mut()
+                .zip(ids)
+                .for_each(|(code, id)| *code |= id << shift);
+            shift += bits;
+        }
+        let mut is_new = false;
+        groups.extend(short.codes.iter().map(|&code| {
+            let group = short.groups.get(code as usize).copied().unwrap_or(0);
+            is_new |= group == 0;
+            group.wrapping_sub(1)
+        }));
+        if !is_new {
+            return;
+        }
+        let mut first_rows = vec![];
+        for (row, &code) in short.codes.iter().enumerate() {
+            let group = &mut short.groups[code as usize];
+            if *group == 0 {
+                *group = u32::MAX;
+                first_rows.push(row);
+            }
+        }
+        let ids: Vec<Vec<u32>> = ids
+            .iter()
+            .map(|ids| first_rows.iter().map(|&row| ids[row]).collect())
+            .collect();
+        let mut found = vec![];
+        self.groups_of_keys(&self.encoder.encode_ids(&ids, first_rows.len()), &mut found);
+        for (&row, group) in first_rows.iter().zip(found) {
+            short.groups[short.codes[row] as usize] = group + 1;
+        }
+        for (group, &code) in groups.iter_mut().zip(&short.codes) {
+            *group = short.groups[code as usize] - 1;
+        }
+    }
+
+    /// Finds or makes the group of each encoded key.
+    fn groups_of_keys(&mut self, keys: &EncodedKeys, groups: &mut Vec<u32>) {
+        self.reserve(keys.hashes.len());
+        match self.encoder.stride() {
+            1 => self.find_or_insert::<1>(keys, groups),
+            2 => self.find_or_insert::<2>(keys, groups),
+            _ => self.find_or_insert::<0>(keys, groups),
+        }
     }
 
     /// `STRIDE` is the number of words, or 0 for any.
@@ -133,6 +221,7 @@ impl GroupTable {
         self.slots.fill(0);
         self.keys.clear();
         self.hashes.clear();
+        self.forget_short();
         if self.encoder.memory_size() > WORTH_KEEPING {
             self.encoder.forget_values()?;
         }
@@ -144,7 +233,14 @@ impl GroupTable {
         self.slots = vec![0; INITIAL_SLOTS];
         self.keys = vec![];
         self.hashes = vec![];
+        self.forget_short();
         self.encoder.forget_values()
+    }
+
+    fn forget_short(&mut self) {
+        if let Some(short) = &mut self.short {
+            **short = ShortKeys::default();
+        }
     }
 
     /// Bytes allocated.
@@ -156,9 +252,37 @@ impl GroupTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{AsArray, Int64Array, StringViewArray};
+    use arrow::array::{AsArray, Int64Array, StringViewArray, UInt32Array};
     use arrow::datatypes::Int64Type;
     use std::sync::Arc;
+
+    #[test]
+    fn few_strings_group_like_many() {
+        let new = || GroupTable::new(&[DataType::Utf8View, DataType::Utf8View], &[true, true], None).unwrap();
+        let mut table = new();
+        let mut last = vec![];
+        // Each round has more strings than the one before; in the end too many for short numbers.
+        for distinct in [1, 2, 3, 9, 40, 200, 3] {
+            let text = |salt: usize| -> Column {
+                let text = |i| (i % 11 != 5).then(|| format!("{}", i * salt % distinct));
+                Column::Array(Arc::new((0..2000).map(text).collect::<StringViewArray>()))
+            };
+            let columns = [text(1), text(7)];
+            let (mut groups, mut alone) = (vec![], vec![]);
+            table.groups_of(&columns, 2000, &mut groups).unwrap();
+            new().groups_of(&columns, 2000, &mut alone).unwrap();
+            let keys = table.key_columns().unwrap();
+            for (column, keys) in columns.iter().zip(&keys) {
+                let taken = arrow::compute::take(keys, &UInt32Array::from(groups.clone()), None).unwrap();
+                assert_eq!(&taken, &column.to_array().unwrap(), "{distinct}");
+            }
+            let of = |groups: &[u32]| groups.iter().collect::<std::collections::HashSet<_>>().len();
+            assert_eq!(of(&groups), of(&alone), "{distinct}");
+            last = groups;
+        }
+        assert!(last.iter().all(|&group| (group as usize) < table.len()));
+        assert!(table.short.is_none());
+    }
 
     #[test]
     fn equal_keys_share_a_group_also_when_all_hashes_collide() {

@@ -178,6 +178,8 @@ impl Matcher {
         pairs.build.clear();
         if self.table.is_cross() {
             self.fill_cross(current, pairs);
+        } else if self.table.is_unique() {
+            self.fill_single_matches(current, pairs);
         } else {
             self.fill_matches(current, pairs);
         }
@@ -193,6 +195,23 @@ impl Matcher {
             pairs.build.extend(from as u32..to as u32);
             current.entry = if to == self.table.rows { 0 } else { to as u32 };
             current.row += (current.entry == 0) as usize;
+        }
+    }
+
+    /// No row has a second candidate.
+    fn fill_single_matches(&self, current: &mut Current, pairs: &mut Pairs) {
+        while current.row < current.heads.len() && pairs.probe.is_empty() {
+            let end = current.heads.len().min(current.row + self.pair_limit);
+            let heads = &current.heads[current.row..end];
+            pairs.probe.reserve(heads.len());
+            pairs.build.reserve(heads.len());
+            for (row, &head) in (current.row as u32..).zip(heads) {
+                if head != 0 {
+                    pairs.probe.push(row);
+                    pairs.build.push(head - 1);
+                }
+            }
+            current.row = end;
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 /// ```text
 /// directory  direct: key − min → first row + 1        (single integer key in a small range)
 ///            hashed: [ 32 tag bits | first row + 1 ]  (a tag bit tells most keys without partner apart)
-/// next       row → next row + 1 of the same bucket, 0 at the end
+/// next       row → next row + 1 of the same bucket, 0 at the end; empty when no bucket has two rows
 /// ```
 pub struct JoinTable {
     /// The build side's columns; row `i` of each is build row `i`.
@@ -110,13 +110,19 @@ impl JoinTable {
             reservation: Mutex::new(reservation),
         };
         let tasks = rows.div_ceil(INSERT_CHUNK);
+        let chained = AtomicBool::new(false);
         context.parallel(tasks, &|task| {
             let range = task * INSERT_CHUNK..((task + 1) * INSERT_CHUNK).min(rows);
-            table.insert(range, &encoded.hashes, &excluded);
+            if table.insert(range, &encoded.hashes, &excluded) {
+                chained.store(true, Relaxed);
+            }
             Ok(())
         })?;
         if let Directory::Direct { .. } = table.directory {
             table.keys = vec![];
+        }
+        if !chained.into_inner() {
+            table.next = vec![];
         }
         let bytes = table.memory_size();
         table.reservation.lock().resize(bytes)?;
@@ -133,7 +139,9 @@ impl JoinTable {
         rows + self.keys.len() * 8 + self.next.len() * 4 + self.matched.len() + directory + self.encoder.memory_size()
     }
 
-    fn insert(&self, rows: std::ops::Range<usize>, hashes: &[u64], excluded: &[bool]) {
+    /// Whether some row came to a bucket that had one.
+    fn insert(&self, rows: std::ops::Range<usize>, hashes: &[u64], excluded: &[bool]) -> bool {
+        let mut chained = false;
         for row in rows {
             if excluded.get(row) == Some(&true) {
                 continue;
@@ -156,7 +164,14 @@ impl JoinTable {
                 }
             };
             self.next[row].store(before, Relaxed);
+            chained |= before != 0;
         }
+        chained
+    }
+
+    /// Whether a row has one candidate at most.
+    pub fn is_unique(&self) -> bool {
+        self.next.is_empty() && !self.is_cross()
     }
 
     /// Whether all pairs are candidates.
@@ -166,7 +181,8 @@ impl JoinTable {
 
     /// The probe side's keys in the table's coding.
     pub fn encode(&self, columns: &[Column], rows: usize) -> Result<EncodedKeys> {
-        self.encoder.encode_known(columns, rows)
+        let hashed = matches!(self.directory, Directory::Hashed { .. });
+        self.encoder.encode_known(columns, rows, hashed)
     }
 
     /// The first candidate of each probe row: row + 1, or 0 for none.
@@ -176,22 +192,22 @@ impl JoinTable {
             Directory::All => {}
             Directory::Direct { min, heads } => {
                 let at = |word: u64| word.wrapping_sub(*min) as usize;
-                for (i, &word) in keys.words.iter().enumerate() {
+                out.extend(keys.words.iter().enumerate().map(|(i, &word)| {
                     if let Some(&ahead) = keys.words.get(i + 16) {
                         prefetch(heads, at(ahead));
                     }
-                    out.push(heads.get(at(word)).map_or(0, |head| head.load(Relaxed)));
-                }
+                    heads.get(at(word)).map_or(0, |head| head.load(Relaxed))
+                }));
             }
             Directory::Hashed { heads } => {
                 let mask = heads.len() - 1;
-                for (i, &hash) in keys.hashes.iter().enumerate() {
+                out.extend(keys.hashes.iter().enumerate().map(|(i, &hash)| {
                     if let Some(&ahead) = keys.hashes.get(i + 16) {
                         prefetch(heads, ahead as usize & mask);
                     }
                     let head = heads[hash as usize & mask].load(Relaxed);
-                    out.push(if head & tag(hash) != 0 { head as u32 } else { 0 });
-                }
+                    if head & tag(hash) != 0 { head as u32 } else { 0 }
+                }));
                 let stride = self.encoder.stride();
                 for i in 0..out.len() {
                     if let Some(&ahead) = out.get(i + 12)
@@ -211,6 +227,9 @@ impl JoinTable {
     /// The next candidate after `entry` (row + 1) with the same key; 0 for none.
     #[inline]
     pub fn next_candidate(&self, entry: u32, key: &[u64]) -> u32 {
+        if self.next.is_empty() {
+            return 0;
+        }
         let next = self.next[entry as usize - 1].load(Relaxed);
         match self.directory {
             Directory::Hashed { .. } => self.settle(next, key),
@@ -227,7 +246,7 @@ impl JoinTable {
             if &self.keys[row * stride..(row + 1) * stride] == key {
                 return entry;
             }
-            entry = self.next[row].load(Relaxed);
+            entry = self.next.get(row).map_or(0, |next| next.load(Relaxed));
         }
         0
     }
