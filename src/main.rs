@@ -11,5 +11,6 @@ fn main() -> ExitCode {
     // more time than page table walks do, and memory that nobody uses counts as ours.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+    lakebed::vector::allocator::keep_freed_memory();
     lakebed::cli::run()
 }

@@ -1,5 +1,6 @@
 //! Batches and the kernels that arrow lacks. The only room where `unsafe` may live.
 
+pub mod allocator;
 mod batch;
 pub mod bitselect;
 pub mod bitunpack;
