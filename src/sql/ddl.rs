@@ -360,7 +360,9 @@ fn trino_properties(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
                 let columns = columns.map_err(|e| e.with_span(span))?;
                 table.bucketing.get_or_insert_default().sorted_by = columns;
             }
-            "table_type" if !text.eq_ignore_ascii_case("hive") => {
+            // Which is what all tables are.
+            "table_type" if text.eq_ignore_ascii_case("hive") => {}
+            "table_type" => {
                 return Err(Error::unsupported(format!("table_type '{text}' is not supported")).with_span(span));
             }
             _ => {
