@@ -11,6 +11,8 @@ pub struct Config {
     pub memory_limit: usize,
     /// `None`: half of what operators share.
     pub broadcast_limit: Option<usize>,
+    /// Whether joins are merge joins where they can be.
+    pub prefer_merge_join: bool,
     /// Rows per batch.
     pub batch_size: usize,
     /// Folder for spill files; empty means the system's temporary folder.
@@ -165,6 +167,7 @@ impl Default for Config {
             threads,
             memory_limit: default_memory_limit(),
             broadcast_limit: None,
+            prefer_merge_join: false,
             batch_size: 8192,
             spill_dir: String::new(),
             max_spill: 1 << 40,
@@ -246,6 +249,12 @@ pub static SETTINGS: &[Setting] = &[
             "auto" => Ok(c.broadcast_limit = None),
             v => parse_bytes(v).map(|b| c.broadcast_limit = Some(b)),
         },
+    },
+    Setting {
+        name: "prefer_merge_join",
+        doc: "join by sorting both sides and merging them, wherever a join has an equality and no hint says otherwise",
+        get: |c| c.prefer_merge_join.to_string(),
+        set: |c, v| boolean(v).map(|b| c.prefer_merge_join = b),
     },
     Setting {
         name: "batch_size",

@@ -277,6 +277,7 @@ impl LogicalPlan {
                     Some(JoinHint::BroadcastRight) => line.push_str(" broadcasting right"),
                     Some(JoinHint::PartitionedLeft) => line.push_str(" partitioned, building left"),
                     Some(JoinHint::PartitionedRight) => line.push_str(" partitioned, building right"),
+                    Some(JoinHint::Merge) => line.push_str(" merging"),
                     None => {}
                 }
                 if !n.on.is_empty() {

@@ -135,12 +135,17 @@ pub enum JoinHint {
     BroadcastRight,
     PartitionedLeft,
     PartitionedRight,
+    Merge,
 }
 
 impl JoinHint {
-    /// Whether the left side is to be built.
-    pub fn builds_left(self) -> bool {
-        matches!(self, Self::BroadcastLeft | Self::PartitionedLeft)
+    /// Whether the left side is to be built, when the hint says which.
+    pub fn builds_left(self) -> Option<bool> {
+        match self {
+            Self::BroadcastLeft | Self::PartitionedLeft => Some(true),
+            Self::BroadcastRight | Self::PartitionedRight => Some(false),
+            Self::Merge => None,
+        }
     }
 
     pub fn is_broadcast(self) -> bool {

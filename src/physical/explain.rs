@@ -253,6 +253,7 @@ impl Tree {
             | LogicalPlan::Limit(_)
             | LogicalPlan::Unnest(_)
             | LogicalPlan::Union(_) => plan.inputs().iter().map(|i| below(i)).sum::<u64>(),
+            LogicalPlan::Join(_) if meter.notes.iter().any(|n| n.contains(", merge: ")) => 0,
             // The build side's rows end in the join's own sink, which is part of its work.
             LogicalPlan::Join(join) => below(if meter.notes.iter().any(|n| n.starts_with("build left")) {
                 &join.right

@@ -25,6 +25,8 @@ pub(super) type JoinHints = Vec<(String, HintKind)>;
 pub(super) enum HintKind {
     Broadcast,
     Partitioned,
+    /// By a merge; either side may be built.
+    Merge,
 }
 
 impl Binder<'_> {
@@ -527,8 +529,10 @@ fn hint_for(left: &Scope, right: &Scope, hints: &JoinHints) -> Option<JoinHint> 
     Some(match (named(right), named(left)) {
         (Some(HintKind::Broadcast), _) => JoinHint::BroadcastRight,
         (Some(HintKind::Partitioned), _) => JoinHint::PartitionedRight,
+        (Some(HintKind::Merge), _) => JoinHint::Merge,
         (_, Some(HintKind::Broadcast)) => JoinHint::BroadcastLeft,
         (_, Some(HintKind::Partitioned)) => JoinHint::PartitionedLeft,
+        (_, Some(HintKind::Merge)) => JoinHint::Merge,
         _ => return None,
     })
 }
@@ -540,6 +544,9 @@ const HINT_KINDS: &[(&str, HintKind)] = &[
     ("mapjoin", HintKind::Broadcast),
     ("shuffle_hash", HintKind::Partitioned),
     ("shuffle", HintKind::Partitioned),
+    ("merge", HintKind::Merge),
+    ("shuffle_merge", HintKind::Merge),
+    ("mergejoin", HintKind::Merge),
 ];
 
 /// The relations named in hints such as `BROADCAST(a, b)` or `SHUFFLE_HASH(c)`. Hints that are not known are comments.

@@ -3,6 +3,8 @@
 use super::table::{JoinTable, excluded_rows};
 use super::{Join, JoinColumn, JoinOutput};
 use crate::error::{Error, Result};
+use crate::expression::Predicate;
+use crate::physical::range_join::{RangeIndex, Span};
 use crate::runtime::{CancelToken, QueryContext};
 use crate::types::{DataType, ScalarValue};
 use crate::vector::keys::EncodedKeys;
@@ -23,6 +25,7 @@ pub(super) struct Matcher {
     pairs: Pairs,
     /// Scratch.
     heads: Vec<u32>,
+    spans: Vec<Span>,
 }
 
 /// Candidate pairs: positions among the batch's alive rows, and build rows.
@@ -37,12 +40,14 @@ struct Current {
     batch: Batch,
     keys: EncodedKeys,
     heads: Vec<u32>,
+    /// Where the matches of each row are in the table's range index, if it has one.
+    spans: Vec<Span>,
     /// Probe rows whose key is NULL; empty when there is none.
     null_key: Vec<bool>,
     /// Which rows have had a partner; empty when that does not matter.
     matched: Vec<bool>,
     row: usize,
-    /// Candidate of `row` to look at next: row + 1; 0 means its first.
+    /// Candidate of `row` to look at next: row + 1, or position + 1 in the range index; 0 means its first.
     entry: u32,
     /// Everything has been given out.
     finished: bool,
@@ -60,6 +65,7 @@ impl Matcher {
             current: None,
             pairs: Pairs::default(),
             heads: vec![],
+            spans: vec![],
         }
     }
 
@@ -76,10 +82,16 @@ impl Matcher {
     /// had a partner in the tables before.
     pub fn begin_with(&mut self, batch: Batch, matched: Vec<bool>, more_tables: bool) -> Result<()> {
         let (keys, null_key) = self.look_up(&batch)?;
+        let mut spans = std::mem::take(&mut self.spans);
+        if let (Some(index), Some(ranges)) = (&self.table.ranges, &self.join.spec.ranges) {
+            let heads = (!self.table.is_cross()).then_some(self.heads.as_slice());
+            index.spans(ranges, &batch, heads, &mut spans)?;
+        }
         self.current = Some(Current {
             batch,
             keys,
             heads: std::mem::take(&mut self.heads),
+            spans,
             null_key,
             matched,
             row: 0,
@@ -102,7 +114,7 @@ impl Matcher {
                 Ok(Some(output))
             }
             None => {
-                self.heads = std::mem::take(&mut current.heads);
+                self.keep_scratch(&mut current);
                 Ok(None)
             }
         }
@@ -119,10 +131,15 @@ impl Matcher {
                 Ok(Ok(output))
             }
             None => {
-                self.heads = std::mem::take(&mut current.heads);
+                self.keep_scratch(&mut current);
                 Ok(Err(current.matched))
             }
         }
+    }
+
+    fn keep_scratch(&mut self, current: &mut Current) {
+        self.heads = std::mem::take(&mut current.heads);
+        self.spans = std::mem::take(&mut current.spans);
     }
 
     fn advance(&mut self, current: &mut Current) -> Result<Option<Batch>> {
@@ -176,12 +193,11 @@ impl Matcher {
     fn fill(&self, current: &mut Current, pairs: &mut Pairs) -> bool {
         pairs.probe.clear();
         pairs.build.clear();
-        if self.table.is_cross() {
-            self.fill_cross(current, pairs);
-        } else if self.table.is_unique() {
-            self.fill_single_matches(current, pairs);
-        } else {
-            self.fill_matches(current, pairs);
+        match &self.table.ranges {
+            Some(index) => self.fill_ranges(index, current, pairs),
+            None if self.table.is_cross() => self.fill_cross(current, pairs),
+            None if self.table.is_unique() => self.fill_single_matches(current, pairs),
+            None => self.fill_matches(current, pairs),
         }
         !pairs.probe.is_empty()
     }
@@ -215,12 +231,44 @@ impl Matcher {
         }
     }
 
+    /// Whether the first candidate decides: semi joins without further condition.
+    fn first_only(&self) -> bool {
+        let output = self.join.spec.output;
+        !output.is_pairs() && output.keeps_probe_matches() && self.filter().is_none()
+    }
+
+    /// What must be true of candidates.
+    fn filter(&self) -> Option<&Predicate> {
+        match (&self.table.ranges, &self.join.spec.ranges) {
+            (Some(_), Some(ranges)) => ranges.rest.as_ref(),
+            _ => self.join.spec.filter.as_ref(),
+        }
+    }
+
+    fn fill_ranges(&self, index: &RangeIndex, current: &mut Current, pairs: &mut Pairs) {
+        let first_only = self.first_only();
+        while let Some(span) = current.spans.get(current.row) {
+            let mut from = current.entry.checked_sub(1).unwrap_or(span.start);
+            while let Some((position, row)) = index.next_match(span, from) {
+                if pairs.probe.len() >= self.pair_limit {
+                    current.entry = position + 1;
+                    return;
+                }
+                pairs.probe.push(current.row as u32);
+                pairs.build.push(row);
+                if first_only {
+                    break;
+                }
+                from = position + 1;
+            }
+            current.entry = 0;
+            current.row += 1;
+        }
+    }
+
     fn fill_matches(&self, current: &mut Current, pairs: &mut Pairs) {
         let stride = self.table.stride();
-        // The first candidate decides: semi joins without further condition.
-        let first_only = !self.join.spec.output.is_pairs()
-            && self.join.spec.output.keeps_probe_matches()
-            && self.join.spec.filter.is_none();
+        let first_only = self.first_only();
         let rows = current.heads.len();
         while current.row < rows {
             let mut entry = match current.entry {
@@ -266,7 +314,7 @@ impl Matcher {
     /// Keeps the pairs that fulfil the join's further condition.
     fn check_filter(&self, batch: &Batch, pairs: &mut Pairs) -> Result<()> {
         let spec = &self.join.spec;
-        let Some(filter) = &spec.filter else { return Ok(()) };
+        let Some(filter) = self.filter() else { return Ok(()) };
         let rows = pairs.probe.len();
         let probe_width = spec.probe_types.len();
         let types = spec.probe_types.iter().chain(&spec.build_types);

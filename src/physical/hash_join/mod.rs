@@ -5,7 +5,7 @@
 //! probe pipeline:  … ─▶ Probe (transform): makes the JoinTable of the rows in memory when it starts; each row looks up its
 //!                       partners ─▶ pairs ─▶ …; rows of partitions that are on disk go to disk
 //! afterwards:      UnmatchedScan (source): build rows by whether they had a partner, for outer, semi, anti, mark on that side
-//!                  SpilledScan (source): joins the partitions on disk, one after the other
+//!                  TaskScan (source): joins the partitions on disk, several workers each
 //! ```
 //!
 //! The rows are cut by the hash of their keys into [`PARTITIONS`]. Partitions below [`Join::resident`] are in memory: all of
@@ -13,22 +13,27 @@
 //! choice is the planner's, and is corrected while the build side comes in: when memory gets short, half of the partitions
 //! in memory go to disk; and those on disk come back when all of them fit after all.
 
+mod board;
 mod build;
 mod matcher;
+mod parts;
 mod probe;
 mod rows;
 mod spilled;
 mod table;
 mod unmatched;
 
+pub use board::TaskScan;
 pub use build::BuildSink;
+pub use parts::{Part, Task};
 pub use probe::Probe;
-pub use spilled::SpilledScan;
+pub use spilled::spilled_scan;
 pub use table::JoinTable;
 pub use unmatched::UnmatchedScan;
 
 use crate::error::{Error, Result};
 use crate::expression::{ExpressionList, FilterBuilder, Predicate};
+use crate::physical::range_join::RangeSpec;
 use crate::runtime::{Operator, OperatorMetrics, PARTITIONS, QueryContext, Shrink, SpillRun, partition_of};
 use crate::types::DataType;
 use crate::vector::block::Layout;
@@ -117,6 +122,8 @@ pub struct JoinSpec {
     pub null_aware: bool,
     /// What else must be true of a pair, over the probe side's columns followed by the build side's.
     pub filter: Option<Predicate>,
+    /// Conditions of `filter` that can be looked up in sorted build rows.
+    pub ranges: Option<RangeSpec>,
     pub columns: Vec<JoinColumn>,
     pub probe_types: Vec<DataType>,
     pub build_types: Vec<DataType>,
@@ -233,10 +240,14 @@ impl Join {
 
     /// All rows in memory have been probed: lets go of the table.
     fn end_probing(&self) {
-        *self.stage.lock() = Stage::Probed;
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Probed);
+        let by_ranges = match stage {
+            Stage::Probing(table) if table.ranges.is_some() => ", ranges looked up",
+            _ => "",
+        };
         self.metrics.note_outcome(match self.resident() {
-            resident if resident == PARTITIONS as u32 => "joined in memory".into(),
-            resident => format!("{resident} of {PARTITIONS} partitions in memory"),
+            resident if resident == PARTITIONS as u32 => format!("joined in memory{by_ranges}"),
+            resident => format!("{resident} of {PARTITIONS} partitions in memory{by_ranges}"),
         });
         self.metrics.note_peak_memory(self.operator.peak());
     }
@@ -277,6 +288,38 @@ impl Join {
             filter.add(&leaving, self.spec.expected_rows as usize)?;
         }
         Ok(())
+    }
+
+    /// Adds the keys of all rows of a batch to the runtime filters: for rows that are kept elsewhere.
+    pub fn learn_keys(&self, batch: &Batch) -> Result<()> {
+        if self.filters.lock().is_empty() {
+            return Ok(());
+        }
+        let keys = self.spec.build_keys.evaluate(batch)?;
+        for (position, filter) in self.filters.lock().iter_mut() {
+            filter.add(&keys[*position].to_array()?, self.spec.expected_rows as usize)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the runtime filters, once the keys of all build rows were learnt.
+    pub fn seal_learned_filters(&self) -> Result<()> {
+        let filters = std::mem::take(&mut *self.filters.lock());
+        filters.into_iter().try_for_each(|(_, filter)| filter.seal(&[]))
+    }
+
+    /// How much more memory the join may hold without holding more than it leaves to others.
+    pub fn fair_room(&self) -> usize {
+        self.operator.fair_room()
+    }
+
+    /// Bytes that a table takes per row beside the row itself, without strings of keys.
+    pub fn index_row_bytes(&self) -> usize {
+        rows::index_row_bytes(&self.spec)
+    }
+
+    pub fn note_merged(&self, ranges: usize) {
+        self.metrics.note_outcome(format!("merged in {ranges} ranges of keys"));
     }
 
     /// Adds runs to the rows on disk; `of` chooses the side.

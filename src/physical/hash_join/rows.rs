@@ -264,9 +264,14 @@ fn compact(batch: Batch) -> Result<Batch> {
     Ok(Batch::from_arrays(arrays.collect::<Result<_>>()?, rows))
 }
 
+/// Bytes per row of keys and directory.
+pub(super) fn index_row_bytes(spec: &JoinSpec) -> usize {
+    key_bytes(&spec.key_types) + DIRECTORY_BYTES
+}
+
 /// Bytes that a table takes for a batch's rows beside the rows themselves: keys, directory, marks.
 fn index_bytes(batch: &Batch, spec: &JoinSpec) -> Result<usize> {
-    let mut bytes = batch.len() * (key_bytes(&spec.key_types) + DIRECTORY_BYTES);
+    let mut bytes = batch.len() * index_row_bytes(spec);
     if spec
         .key_types
         .iter()
@@ -274,6 +279,9 @@ fn index_bytes(batch: &Batch, spec: &JoinSpec) -> Result<usize> {
     {
         let keys = spec.build_keys.evaluate(batch)?;
         bytes += keys.iter().map(Column::memory_size).sum::<usize>();
+    }
+    if let Some(ranges) = &spec.ranges {
+        bytes += ranges.index_bytes(batch)?;
     }
     Ok(bytes)
 }

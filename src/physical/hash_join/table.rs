@@ -2,10 +2,11 @@
 
 use super::JoinSpec;
 use crate::error::{Error, Result};
+use crate::physical::range_join::RangeIndex;
 use crate::runtime::{QueryContext, Reservation};
 use crate::vector::keys::{EncodedKeys, KeyEncoder};
 use crate::vector::memory::live_bytes;
-use crate::vector::{Column, prefetch};
+use crate::vector::{Batch, Column, prefetch};
 use arrow::array::ArrayRef;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -26,6 +27,8 @@ pub struct JoinTable {
     keys: Vec<u64>,
     directory: Directory,
     next: Vec<AtomicU32>,
+    /// The rows in the order of a range condition's bound; takes the place of walks along `next`.
+    pub ranges: Option<RangeIndex>,
     /// Which rows had a partner; empty unless the join asks for it.
     pub matched: Vec<AtomicBool>,
     reservation: Mutex<Reservation>,
@@ -43,6 +46,10 @@ enum Directory {
     },
 }
 
+/// Rows whose chains are looked at, and how far.
+const CHAIN_SAMPLE: usize = 256;
+/// Rows of a key from a row on, on average, that are tested one by one against range conditions.
+const SHORT_CHAIN: usize = 4;
 /// A direct directory may have this many entries per row, …
 const DIRECT_SLACK: u64 = 8;
 /// … or this many whatever the rows.
@@ -70,21 +77,21 @@ impl JoinTable {
             vec![]
         };
         if spec.key_types.is_empty() {
-            let next = vec![];
-            let directory = Directory::All;
-            let reservation = Mutex::new(reservation);
-            return Ok(Self {
+            let mut table = Self {
                 columns,
                 rows,
                 encoder,
                 keys: vec![],
-                directory,
-                next,
+                directory: Directory::All,
+                next: vec![],
+                ranges: None,
                 matched,
-                reservation,
-            });
+                reservation: Mutex::new(reservation),
+            };
+            table.index_ranges(spec, None, context)?;
+            return Ok(table);
         }
-        let encoded = encoder.encode(&keys, rows)?;
+        let mut encoded = encoder.encode(&keys, rows)?;
         let excluded = excluded_rows(&encoded, &keys, &spec.null_safe)?;
         let next: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
         let directory = match direct_range(spec, &encoded, &excluded, context) {
@@ -106,6 +113,7 @@ impl JoinTable {
             keys: encoded.words,
             directory,
             next,
+            ranges: None,
             matched,
             reservation: Mutex::new(reservation),
         };
@@ -118,6 +126,12 @@ impl JoinTable {
             }
             Ok(())
         })?;
+        if spec.ranges.is_some() && table.has_long_chains(&excluded) {
+            let mut heads = vec![];
+            encoded.words = table.keys.clone();
+            table.first_candidates(&encoded, &excluded, &mut heads);
+            table.index_ranges(spec, Some(&heads), context)?;
+        }
         if let Directory::Direct { .. } = table.directory {
             table.keys = vec![];
         }
@@ -129,6 +143,38 @@ impl JoinTable {
         Ok(table)
     }
 
+    /// Puts the rows in the order of the range conditions, if the join has some; `heads` are the rows' first candidates.
+    fn index_ranges(&mut self, spec: &JoinSpec, heads: Option<&[u32]>, context: &QueryContext) -> Result<()> {
+        let Some(ranges) = spec.ranges.as_ref().filter(|_| self.rows > 0) else {
+            return Ok(());
+        };
+        let bounds = ranges
+            .bounds
+            .evaluate(&Batch::from_arrays(self.columns.clone(), self.rows))?;
+        self.ranges = Some(RangeIndex::new(ranges, &bounds, heads, &context.cancel)?);
+        Ok(())
+    }
+
+    /// Whether keys have so many rows that an order among them pays, by a sample.
+    fn has_long_chains(&self, excluded: &[bool]) -> bool {
+        let stride = self.encoder.stride();
+        let rows = (0..self.rows).step_by(self.rows / CHAIN_SAMPLE + 1);
+        let rows = rows.filter(|&row| excluded.get(row) != Some(&true));
+        let (mut sampled, mut walked) = (0, 0);
+        for row in rows {
+            let key = &self.keys[row * stride..(row + 1) * stride];
+            sampled += 1;
+            let mut entry = row as u32 + 1;
+            let mut length = 0;
+            while entry != 0 && length < CHAIN_SAMPLE {
+                length += 1;
+                entry = self.next_candidate(entry, key);
+            }
+            walked += length;
+        }
+        walked > sampled * SHORT_CHAIN
+    }
+
     fn memory_size(&self) -> usize {
         let rows: usize = self.columns.iter().map(|c| live_bytes(c.as_ref())).sum();
         let directory = match &self.directory {
@@ -136,7 +182,13 @@ impl JoinTable {
             Directory::Direct { heads, .. } => heads.len() * 4,
             Directory::Hashed { heads } => heads.len() * 8,
         };
-        rows + self.keys.len() * 8 + self.next.len() * 4 + self.matched.len() + directory + self.encoder.memory_size()
+        let ranges = self.ranges.as_ref().map_or(0, RangeIndex::memory_size);
+        rows + ranges
+            + self.keys.len() * 8
+            + self.next.len() * 4
+            + self.matched.len()
+            + directory
+            + self.encoder.memory_size()
     }
 
     /// Whether some row came to a bucket that had one.

@@ -1,15 +1,18 @@
 //! Joins: which side builds, which columns come out, which runtime filters the build side gives.
 
+use super::ranges::Ranges;
 use super::{Planner, Required, Stream};
 use crate::config::format_bytes;
 use crate::error::Result;
 use crate::expression::{ExpressionList, Predicate, RuntimeFilter};
 use crate::logical::statistics::Estimate;
-use crate::logical::{self, Expr, JoinKey, JoinKind};
+use crate::logical::{self, Expr, JoinHint, JoinKey, JoinKind};
 use crate::physical::hash_join::{
-    BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, SpilledScan, UnmatchedScan,
+    BuildSink, Join, JoinColumn, JoinOutput, JoinSpec, Probe, UnmatchedScan, spilled_scan,
 };
-use crate::physical::pipeline::Source;
+use crate::physical::merge_join::{KeySink, OrderKey, merge_scan};
+use crate::physical::pipeline::{Pipeline, Source};
+use crate::physical::sort::sort_for_ranges;
 use crate::runtime::PARTITIONS;
 use crate::types::{ColumnId, DataType, Schema};
 use std::sync::Arc;
@@ -20,13 +23,24 @@ impl Planner<'_> {
         let built = self
             .estimator
             .estimate(if build_left { &node.left } else { &node.right });
-        let resident = self.resident_partitions(node, &built, build_left);
+        let merges = self.merges(node, &built, build_left);
+        let resident = match merges {
+            true => 0,
+            false => self.resident_partitions(node, &built, build_left),
+        };
         let (on, filter) = keys_and_filter(node, build_left);
         let (probe_plan, build_plan) = if build_left {
             (&node.right, &node.left)
         } else {
             (&node.left, &node.right)
         };
+        let ranges = match node.null_aware {
+            true => None,
+            false => Ranges::of(filter.as_ref(), probe_plan.schema(), build_plan.schema()),
+        };
+        if let Some(ranges) = &ranges {
+            self.note(|| ranges.describe(!on.is_empty()));
+        }
         let mut inner: Required = required.clone();
         on.iter().for_each(|k| {
             k.left.collect_columns(&mut inner);
@@ -77,6 +91,9 @@ impl Planner<'_> {
             filter: filter
                 .map(|f| Ok::<_, crate::Error>(Predicate::new(f.lower(&combined)?)))
                 .transpose()?,
+            ranges: ranges
+                .map(|r| r.lower(&probe.schema, &build.schema, &combined))
+                .transpose()?,
             columns,
             probe_types: types(&probe.schema),
             build_types: types(&build.schema),
@@ -85,6 +102,9 @@ impl Planner<'_> {
         };
         let metrics = self.meter().map_or_else(Arc::default, |m| m.work.clone());
         let join = Join::new(spec, builders, metrics, self.context);
+        if merges {
+            return self.plan_merge(join, build, probe, probe_pipelines, schema);
+        }
         self.finish(build, Arc::new(BuildSink::new(join.clone())));
         self.pipelines.extend(probe_pipelines);
         probe.push("Probe", Arc::new(Probe::new(join.clone())), schema.clone());
@@ -97,18 +117,69 @@ impl Planner<'_> {
         if output.emits_build_rows() {
             also("Unmatched", Arc::new(UnmatchedScan::new(join.clone())));
         }
-        also("Spilled", Arc::new(SpilledScan::new(join)));
+        also("Spilled", Arc::new(spilled_scan(join)));
         Ok(probe)
     }
 }
 
 impl Planner<'_> {
+    /// Sorts both sides by their keys and joins range by range, see [`merge_join`](crate::physical::merge_join).
+    fn plan_merge(
+        &mut self,
+        join: Arc<Join>,
+        mut build: Stream,
+        mut probe: Stream,
+        probe_pipelines: Vec<Pipeline>,
+        schema: Schema,
+    ) -> Result<Stream> {
+        let spec = &join.spec;
+        let sorted_by = |stream: &mut Stream, keys: &ExpressionList, types: &[DataType]| {
+            let schema = stream.schema.clone();
+            stream.push(
+                "Order key",
+                Arc::new(OrderKey::new(keys.clone(), &spec.null_safe)),
+                schema,
+            );
+            let types: Vec<DataType> = types.iter().cloned().chain([DataType::Int64]).collect();
+            sort_for_ranges(&types, self.context)
+        };
+        let (build_sink, build_rows) = sorted_by(&mut build, &spec.build_keys, &spec.build_types)?;
+        let (probe_sink, probe_rows) = sorted_by(&mut probe, &spec.probe_keys, &spec.probe_types)?;
+        self.finish(build, Arc::new(KeySink::new(join.clone(), build_sink)));
+        self.pipelines.extend(probe_pipelines);
+        self.finish(probe, probe_sink);
+        Ok(Stream::new(
+            "Merge",
+            Arc::new(merge_scan(join, build_rows, probe_rows)),
+            schema,
+        ))
+    }
+
+    /// Whether a join is a merge join.
+    fn merges(&mut self, node: &logical::Join, built: &Estimate, build_left: bool) -> bool {
+        let why = match node.hint {
+            Some(JoinHint::Merge) => "by hint",
+            None if self.context.config.prefer_merge_join => "as prefer_merge_join says",
+            _ => return false,
+        };
+        if let Some(obstacle) = merge_obstacle(node) {
+            self.note(|| format!("no merge join, though wanted {why}: {obstacle}"));
+            return false;
+        }
+        self.note(|| {
+            let side = if build_left { "left" } else { "right" };
+            let (rows, bytes) = (built.rows, format_bytes(built.build_bytes() as usize));
+            format!("build {side}, merge: both sides sorted by key, ~{rows:.0} rows, {bytes}, {why}")
+        });
+        true
+    }
+
     /// How many partitions of the build side are expected to fit into memory: all of them make a broadcast join.
     fn resident_partitions(&mut self, node: &logical::Join, built: &Estimate, build_left: bool) -> u32 {
         let limit = self.context.config.broadcast_limit();
         let bytes = built.build_bytes();
         let all = PARTITIONS as u32;
-        let (resident, why) = match node.hint {
+        let (resident, why) = match node.hint.filter(|hint| *hint != JoinHint::Merge) {
             Some(hint) => (if hint.is_broadcast() { all } else { 0 }, "by hint".into()),
             None if bytes <= limit as f64 => (all, format!("within broadcast_limit {}", format_bytes(limit))),
             None => {
@@ -130,10 +201,12 @@ impl Planner<'_> {
 
     /// Whether the left side is the one kept in memory: when it is clearly smaller, or a hint says so.
     fn builds_left(&mut self, node: &logical::Join) -> bool {
-        match (&node.hint, &node.kind) {
+        match (node.hint.and_then(JoinHint::builds_left), &node.kind) {
             (_, JoinKind::LeftSingle) => false,
             _ if node.null_aware => false,
-            (Some(hint), _) => hint.builds_left(),
+            (Some(builds_left), _) => builds_left,
+            // The first match of a left row decides; a left side that builds would have to see them all.
+            (None, JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::LeftMark(_)) if only_ranges(node) => false,
             (_, kind) => {
                 let left = self.estimator.estimate(&node.left);
                 let right = self.estimator.estimate(&node.right);
@@ -146,6 +219,22 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Why a join cannot be a merge join.
+fn merge_obstacle(node: &logical::Join) -> Option<&'static str> {
+    match node.kind {
+        _ if node.on.is_empty() => Some("it has no equality"),
+        _ if node.null_aware => Some("NOT IN asks for all NULLs of both sides"),
+        JoinKind::LeftSingle => Some("a scalar subquery is looked up row by row"),
+        _ => None,
+    }
+}
+
+/// Whether rows match by range conditions and nothing else.
+fn only_ranges(node: &logical::Join) -> bool {
+    let ranges = Ranges::of(node.filter.as_ref(), node.left.schema(), node.right.schema());
+    node.on.is_empty() && ranges.is_some_and(|r| r.are_all())
 }
 
 /// The keys with the probe side's expression as `left`, and the further condition.

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod join;
+mod ranges;
 mod scan;
 
 use super::collect::ResultSink;

@@ -28,27 +28,27 @@ pub enum Merged {
 
 /// Sorted runs and how they are cut into partitions.
 pub struct Runs<K> {
-    specification: Arc<Specification>,
+    pub specification: Arc<Specification>,
     plan: Arc<KeyPlan>,
-    input: Input<K>,
+    pub input: Input<K>,
     partitions: Vec<Part<K>>,
     _reservations: Vec<Reservation>,
 }
 
-enum Input<K> {
+pub enum Input<K> {
     Memory(MemoryRuns<K>),
     Disk(Vec<DiskRun<K>>),
 }
 
 /// All blocks, and for each run its order and the number of its first block.
-struct MemoryRuns<K> {
-    blocks: Vec<Block>,
-    runs: Vec<(Order<K>, u32)>,
+pub struct MemoryRuns<K> {
+    pub blocks: Vec<Block>,
+    pub runs: Vec<(Order<K>, u32)>,
 }
 
 /// A run on disk with the packed key of each block's first row.
-struct DiskRun<K> {
-    run: SortedRun,
+pub struct DiskRun<K> {
+    pub run: SortedRun,
     firsts: Vec<K>,
 }
 
@@ -207,7 +207,10 @@ fn disk_runs<K: PackedKey>(
     context: &QueryContext,
 ) -> Result<Arc<Runs<K>>> {
     let runs = runs.into_iter().map(|run| DiskRun::new(run, &plan)).collect();
-    let runs = merge_down(specification, &plan, runs, context)?;
+    let runs = match specification.merges {
+        true => merge_down(specification, &plan, runs, context)?,
+        false => runs,
+    };
     let partitions = cut_disk(&runs, &plan, specification.fetch, context)?;
     Ok(Arc::new(Runs {
         specification: specification.clone(),

@@ -19,6 +19,7 @@
 mod keys;
 mod merge;
 mod order;
+mod ranges;
 mod sink;
 
 use super::pipeline::{Sink, Source};
@@ -28,6 +29,7 @@ use crate::runtime::{Operator, QueryContext};
 use crate::types::DataType;
 use crate::vector::block::{Block, Layout};
 use keys::{KeyColumn, KeyPlan};
+pub use ranges::{SortedPart, SortedRanges, SortedRows, sort_for_ranges};
 use std::sync::Arc;
 
 /// A sort key: expression over the input, descending, NULLs first.
@@ -44,7 +46,8 @@ pub fn sort(
     fetch: Option<u64>,
     context: &QueryContext,
 ) -> Result<(Arc<dyn Sink>, Arc<dyn Source>)> {
-    let shared = Arc::new(sink::Shared::new(types, keys, fetch, context)?);
+    let specification = Specification::new(types, keys, fetch, context)?;
+    let shared = Arc::new(sink::Shared::new(specification, context));
     Ok((
         Arc::new(sink::SortSink::new(shared.clone())),
         Arc::new(merge::SortSource::new(shared)),
@@ -62,6 +65,8 @@ struct Specification {
     /// The expressions of the layout's columns from `width` on.
     computed: Vec<PhysicalExpr>,
     fetch: Option<u64>,
+    /// Whether the rows are given out in order, so that there must not be more runs than can be merged.
+    merges: bool,
     /// Memory that a block may take before the next one is begun.
     block_bytes: usize,
     /// Memory of a block on disk once it is read. Small, because a merge holds one of each run.
@@ -95,6 +100,7 @@ impl Specification {
             keys: columns,
             computed,
             fetch,
+            merges: true,
             block_bytes: (of_worker / 64).clamp(8 << 10, 1 << 20),
             run_block_bytes: (of_worker / 512).clamp(8 << 10, 1 << 20),
             operator: context.memory.operator("Sort"),

@@ -1,9 +1,9 @@
 //! The sink: keeps rows in blocks, writes runs when memory is short, drops rows that cannot be among the first.
 
+use super::Specification;
 use super::keys::{Bound, KeyStatistics, PackedKey, WideKey};
 use super::merge::{Merged, Runs};
 use super::order::{self, BLOCK_ROWS, RUN_BLOCKS, SortedRun, order_bytes, sort_blocks, spill_blocks};
-use super::{SortKey, Specification};
 use crate::error::{Error, Result};
 use crate::expression::PhysicalExpr;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
@@ -55,14 +55,14 @@ pub struct Kept {
 }
 
 impl Shared {
-    pub fn new(types: &[DataType], keys: Vec<SortKey>, fetch: Option<u64>, context: &QueryContext) -> Result<Self> {
-        Ok(Self {
-            specification: Arc::new(Specification::new(types, keys, fetch, context)?),
+    pub fn new(specification: Specification, context: &QueryContext) -> Self {
+        Self {
+            specification: Arc::new(specification),
             context: context.clone(),
             state: Mutex::default(),
             sorted: Mutex::default(),
             bound: Mutex::default(),
-        })
+        }
     }
 }
 

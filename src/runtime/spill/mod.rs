@@ -233,7 +233,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[derive(Debug, Clone, Copy)]
 pub struct BlockPlace {
     offset: u64,
-    length: u32,
+    pub length: u32,
     pub rows: u32,
 }
 
@@ -393,6 +393,10 @@ impl SpillRun {
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
         self.blocks.iter().map(|b| u64::from(b.length)).sum()
+    }
+
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
     }
 
     pub fn blocks(&self) -> &[BlockPlace] {

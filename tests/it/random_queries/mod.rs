@@ -64,6 +64,7 @@ fn random_limits(random: &mut fastrand::Rng, folder: &Path) -> (String, Session)
     let config = Config {
         memory_limit: 1 << random.u32(20..27),
         broadcast_limit: random.bool().then(|| 1 << random.u32(0..20)),
+        prefer_merge_join: random.u8(..4) == 0,
         threads: random.usize(1..5),
         batch_size: random.usize(1..50),
         debug_force_spill: random.bool(),
