@@ -91,6 +91,7 @@ fn written_by(statement: &Statement, temporary: bool) -> Option<&'static str> {
         | Statement::Reset(_)
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
+        | Statement::ExecuteImmediate { .. }
         | Statement::Deallocate(_) => None,
     }
 }

@@ -216,6 +216,7 @@ impl Session {
             Statement::Reset(name) => self.reset(name.as_deref()),
             Statement::Prepare { name, statement } => self.prepare(name, statement),
             Statement::Execute { name, parameters } => self.execute_prepared(name, parameters),
+            Statement::ExecuteImmediate { statement, parameters } => self.execute_with(statement, parameters),
             Statement::Deallocate(name) => self.deallocate(name),
             Statement::RepairTable { name, mode, partition } => self.repair(name, *mode, partition.as_ref()),
             Statement::AlterTable { name, kind, change } => self.alter_table(name, kind, change),
@@ -350,10 +351,15 @@ impl Session {
                 || Error::plan(format!("there is no prepared statement \"{name}\"")).with_nearest(name, known);
             state.prepared.get(name).cloned().ok_or_else(unknown)?
         };
+        self.execute_with(&statement, parameters)
+    }
+
+    /// Runs a statement with these values in the places of its `?`.
+    fn execute_with(&self, statement: &Statement, parameters: &[sqlparser::ast::Expr]) -> Result<StatementResult> {
         let relations = Relations::default();
         let bind = |e| relations.with_context(self, &[], |context| sql::bind_constant(e, context));
         let parameters = parameters.iter().map(bind).collect::<Result<Vec<_>>>()?;
-        self.run_statement(&statement, &parameters)
+        self.run_statement(statement, &parameters)
     }
 
     fn deallocate(&self, name: &str) -> Result<StatementResult> {

@@ -468,13 +468,31 @@ pub(super) fn prepare(p: &mut Parser) -> Result<Statement> {
     })
 }
 
-/// `EXECUTE name [USING a, b]`
+/// `EXECUTE name [USING a, b]`, `EXECUTE IMMEDIATE 'statement' [USING a, b]`
 pub(super) fn execute(p: &mut Parser) -> Result<Statement> {
     p.expect_words("EXECUTE")?;
-    if p.peek_word("IMMEDIATE") {
-        return Err(Error::unsupported("EXECUTE IMMEDIATE is not supported").with_span(p.span_of(&p.peek())));
+    if p.word("IMMEDIATE") {
+        let place = p.peek();
+        let text = p.string()?;
+        let within = |e: Error| Error::new(e.kind(), format!("EXECUTE IMMEDIATE: {}", e.message()));
+        let parsed = super::parse(&text).map_err(|e| within(e).with_span(p.span_of(&place)))?;
+        let [statement] = parsed.as_slice() else {
+            return Err(Error::syntax("EXECUTE IMMEDIATE takes one statement").with_span(p.span_of(&place)));
+        };
+        return Ok(Statement::ExecuteImmediate {
+            statement: Box::new(statement.clone()),
+            parameters: using(p)?,
+        });
     }
     let name = p.identifier()?.0;
+    Ok(Statement::Execute {
+        name,
+        parameters: using(p)?,
+    })
+}
+
+/// `USING a, b`
+fn using(p: &mut Parser) -> Result<Vec<sqlparser::ast::Expr>> {
     let mut parameters = vec![];
     if p.word("USING") {
         parameters.push(p.expression()?);
@@ -482,7 +500,7 @@ pub(super) fn execute(p: &mut Parser) -> Result<Statement> {
             parameters.push(p.expression()?);
         }
     }
-    Ok(Statement::Execute { name, parameters })
+    Ok(parameters)
 }
 
 pub(super) fn deallocate(p: &mut Parser) -> Result<Statement> {

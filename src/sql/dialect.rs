@@ -60,6 +60,7 @@ impl Dialect for QueryDialect {
         supports_comment_optimizer_hint,
         support_map_literal_syntax,
         supports_lambda_functions,
+        supports_numeric_literal_underscores,
         allow_extract_custom,
         allow_extract_single_quotes,
     );
@@ -98,6 +99,38 @@ pub(super) fn with_division_operators(mut tokens: Vec<TokenWithSpan>) -> Vec<Tok
         }
     }
     tokens
+}
+
+/// Writes `TABLE t` as the `SELECT * FROM t` that it means.
+pub(super) fn with_tables_as_queries(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let inserts = matches!(tokens.first().map(|t| &t.token), Some(Token::Word(w)) if w.keyword == Keyword::INSERT);
+    let mut result: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for (i, token) in tokens.iter().enumerate() {
+        let begins_query = match i.checked_sub(1).map(|before| &tokens[before].token) {
+            None | Some(Token::LParen | Token::RParen) => true,
+            // INSERT INTO t TABLE s
+            Some(Token::Word(w)) if w.keyword == Keyword::NoKeyword => inserts,
+            Some(Token::Word(w)) => matches!(
+                w.keyword,
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::ALL | Keyword::DISTINCT | Keyword::AS
+            ),
+            _ => false,
+        };
+        let is_table = matches!(&token.token, Token::Word(w) if w.keyword == Keyword::TABLE && w.quote_style.is_none());
+        // `TABLE(sequence(1, 3))` is an item of FROM.
+        let names_one = matches!(tokens.get(i + 1).map(|t| &t.token), Some(Token::Word(_)));
+        if begins_query && is_table && names_one {
+            let word = |word: &str| Token::make_keyword(word);
+            let written = [word("SELECT"), Token::Mul, word("FROM")];
+            result.extend(written.map(|t| TokenWithSpan {
+                token: t,
+                span: token.span,
+            }));
+        } else {
+            result.push(token.clone());
+        }
+    }
+    result
 }
 
 /// Puts the rows of `VALUES 1, 2` into parentheses: rows of one column do not need any.

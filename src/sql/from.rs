@@ -8,7 +8,7 @@ use crate::catalog::Table;
 use crate::error::{Error, Result};
 use crate::logical::{BinaryOp, Expr, JoinHint, JoinKind, LogicalPlan, PlanBuilder};
 use crate::types::{DataType, ScalarValue};
-use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor, TableWithJoins};
+use sqlparser::ast::{self, JoinConstraint, JoinOperator, Spanned, TableFactor, TableSampleKind, TableWithJoins};
 use std::sync::Arc;
 
 /// A part of FROM: its plan and what names mean over it.
@@ -323,6 +323,41 @@ impl Binder<'_> {
 
     /// One item of FROM that does not look to its left.
     fn factor(&mut self, factor: &TableFactor) -> Result<Source> {
+        let mut source = self.whole_factor(factor)?;
+        if let TableFactor::Table { sample: Some(kind), .. } | TableFactor::Derived { sample: Some(kind), .. } = factor
+        {
+            let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = kind;
+            source.plan = at(self.sampled(source.plan, sample), factor)?;
+        }
+        Ok(source)
+    }
+
+    /// `TABLESAMPLE BERNOULLI (n)`: each row with a probability of n in a hundred. `SYSTEM` says so of larger pieces, which
+    /// rows are, too.
+    fn sampled(&mut self, plan: LogicalPlan, sample: &ast::TableSample) -> Result<LogicalPlan> {
+        let percent = match &sample.quantity {
+            Some(quantity) if quantity.unit.is_none() => self.within(Scope::default(), Clause::Values, |b| {
+                Ok(b.expr(&quantity.value)?.constant_value().and_then(|v| v.as_f64()))
+            })?,
+            _ => None,
+        };
+        let known = matches!(
+            sample.name,
+            Some(ast::TableSampleMethod::Bernoulli | ast::TableSampleMethod::System)
+        );
+        if !known || sample.seed.is_some() || sample.bucket.is_some() || sample.offset.is_some() {
+            let error = Error::unsupported("this form of TABLESAMPLE is not supported");
+            return Err(error.with_hint("write TABLESAMPLE BERNOULLI (percentage) or TABLESAMPLE SYSTEM (percentage)"));
+        }
+        let Some(percent) = percent.filter(|p| (0.0..=100.0).contains(p)) else {
+            return Err(Error::plan("TABLESAMPLE needs a constant percentage from 0 to 100"));
+        };
+        let share = Expr::literal(ScalarValue::Float64(percent / 100.0));
+        let chosen = Expr::comparison(BinaryOp::Less, Expr::call("random", vec![])?, share)?;
+        Ok(PlanBuilder::from(plan).filter(chosen)?.build())
+    }
+
+    fn whole_factor(&mut self, factor: &TableFactor) -> Result<Source> {
         reject_rare_options(factor)?;
         if let Some(unnest) = unnest_of(factor)? {
             let one_row = Source {
@@ -413,22 +448,6 @@ impl Binder<'_> {
                 Ok(source)
             }
         }
-    }
-
-    /// A table by name alone.
-    pub(super) fn table_by_name(&mut self, name: &ast::ObjectName) -> Result<Source> {
-        self.factor(&TableFactor::Table {
-            name: name.clone(),
-            alias: None,
-            args: None,
-            with_hints: vec![],
-            version: None,
-            with_ordinality: false,
-            partitions: vec![],
-            json_path: None,
-            sample: None,
-            index_hints: vec![],
-        })
     }
 }
 
@@ -581,9 +600,6 @@ fn mentions_left(table: &TableWithJoins) -> bool {
 
 fn reject_rare_options(factor: &TableFactor) -> Result<()> {
     match factor {
-        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
-            Err(unsupported("TABLESAMPLE", factor))
-        }
         TableFactor::Table { version: Some(_), .. } => Err(unsupported("time travel (FOR … AS OF)", factor)),
         TableFactor::Table {
             with_hints,

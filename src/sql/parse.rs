@@ -1,7 +1,7 @@
 //! Text → [`Statement`]. Queries and expressions are sqlparser's; everything around them is read here, word by word,
 //! because Hive's DDL, Trino's properties and DataFusion's COPY meet in no single grammar.
 
-use super::dialect::{QueryDialect, with_division_operators, with_parentheses_in_values};
+use super::dialect::{QueryDialect, with_division_operators, with_parentheses_in_values, with_tables_as_queries};
 use super::statement::*;
 use super::tokens::{self, StatementText, check_size, split_statements};
 use super::{alter, commands, ddl};
@@ -90,12 +90,12 @@ const FIRST_WORDS: &[&str] = &[
 impl<'a> Parser<'a> {
     fn new(statement: &'a StatementText) -> Result<Self> {
         check_size(&statement.tokens)?;
+        let tokens = with_division_operators(statement.tokens.clone());
+        let tokens = with_parentheses_in_values(with_tables_as_queries(tokens));
         Ok(Self {
             inner: SqlParser::new(&QueryDialect)
                 .with_recursion_limit(MAX_NESTING)
-                .with_tokens_with_locations(with_parentheses_in_values(with_division_operators(
-                    statement.tokens.clone(),
-                ))),
+                .with_tokens_with_locations(tokens),
             statement,
         })
     }

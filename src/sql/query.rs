@@ -167,20 +167,8 @@ impl Binder<'_> {
             SetExpr::Query(query) => self.deeper(|b| b.query(query)),
             SetExpr::SetOperation { .. } => self.set_operation(body),
             SetExpr::Values(values) => self.values(values),
-            SetExpr::Table(table) => self.named_table(table),
             other => Err(unsupported("a statement that changes rows inside a query", other)),
         }
-    }
-
-    /// `TABLE t`
-    fn named_table(&mut self, table: &ast::Table) -> Result<LogicalPlan> {
-        let parts = table.schema_name.iter().chain(&table.table_name);
-        let name = ast::ObjectName::from(parts.map(ast::Ident::new).collect::<Vec<_>>());
-        // All columns but the hidden ones.
-        let hidden = std::mem::take(&mut self.hidden);
-        let table = self.table_by_name(&name);
-        self.hidden = hidden;
-        Ok(table?.plan)
     }
 
     /// `VALUES (…), (…)`

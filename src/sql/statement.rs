@@ -52,6 +52,10 @@ pub enum Statement {
         name: String,
         parameters: Vec<ast::Expr>,
     },
+    ExecuteImmediate {
+        statement: Box<Statement>,
+        parameters: Vec<ast::Expr>,
+    },
     Deallocate(String),
     /// Makes the registered partitions those found under a table's location.
     RepairTable {

@@ -13,7 +13,7 @@ use sqlparser::ast::{self, DateTimeField, Expr as Ast, Value};
 impl Binder<'_> {
     pub(super) fn value(&mut self, value: &ast::ValueWithSpan) -> Result<Expr> {
         Ok(match &value.value {
-            Value::Number(text, _) => number(text)?,
+            Value::Number(text, _) => number(&text.replace('_', ""))?,
             Value::SingleQuotedString(s)
             | Value::UnicodeStringLiteral(s)
             | Value::NationalStringLiteral(s)

@@ -139,8 +139,29 @@ impl Binder<'_> {
         match op {
             BinaryOperator::Eq => Ok(Expr::and(parts)),
             BinaryOperator::NotEq => Expr::and(parts).not(),
-            _ => Err(Error::unsupported("rows compare with = and <> only")),
+            _ => self.tuple_order(op, left, right),
         }
+    }
+
+    /// `(a, b) < (c, d)`: the first parts that differ decide.
+    fn tuple_order(&mut self, op: &BinaryOperator, left: &[Ast], right: &[Ast]) -> Result<Expr> {
+        let (strict, last) = match op {
+            BinaryOperator::Lt => (BinaryOp::Less, BinaryOp::Less),
+            BinaryOperator::LtEq => (BinaryOp::Less, BinaryOp::LessOrEqual),
+            BinaryOperator::Gt => (BinaryOp::Greater, BinaryOp::Greater),
+            BinaryOperator::GtEq => (BinaryOp::Greater, BinaryOp::GreaterOrEqual),
+            _ => return Err(Error::unsupported(format!("rows do not take the operator {op}"))),
+        };
+        let pairs: Vec<(&Ast, &Ast)> = left.iter().zip(right).collect();
+        let Some(((l, r), before)) = pairs.split_last() else {
+            return Err(Error::plan("rows without values do not compare"));
+        };
+        let mut result = self.comparison(last, l, r)?;
+        for (l, r) in before.iter().rev() {
+            let (less, equal) = (self.comparison(strict, l, r)?, self.comparison(BinaryOp::Equal, l, r)?);
+            result = Expr::or([less, Expr::and([equal, result])]);
+        }
+        Ok(result)
     }
 
     pub(super) fn unary(&mut self, op: &UnaryOperator, e: &Ast) -> Result<Expr> {
