@@ -1,7 +1,7 @@
 //! Partial states that no table holds: in memory or on disk, cut by the hash of their groups.
 
 use super::AggregateSpec;
-use super::local::States;
+use super::local::{States, held_bytes};
 use crate::error::{Error, Result};
 use crate::runtime::{LEVELS, PARTITIONS, PartitionWriter, partition_of};
 use crate::runtime::{Operator, OperatorMetrics, QueryContext, Reservation, Shrink, SpillRun};
@@ -20,9 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// States go to disk in pieces of this many rows at least, …
-const LEAST_PIECE: usize = 2048;
+const LEAST_PIECE: usize = 16;
 /// … and at most, when there is memory for them: each part gets many rows of a piece at once then.
 const MOST_PIECE: usize = 1 << 16;
+/// Bytes of a piece, also where there is little memory.
+const PIECE_BYTES: usize = 128 << 10;
 /// With at least this much memory, partitions on disk are cut into four at once.
 const FINE: usize = 32 << 20;
 /// Levels at which hashes no longer tell groups apart and keys are hashed in another way.
@@ -109,7 +111,7 @@ impl Store {
             keys: self.spec.group_types.clone(),
             parts,
             level,
-            piece_bytes: memory / 8,
+            piece_bytes: (memory / 8).max(PIECE_BYTES),
             reservation: self.operator.reservation(),
             metrics: self.metrics.clone(),
         })
@@ -297,7 +299,7 @@ pub(super) struct StateWriter {
 impl StateWriter {
     /// Adds states of groups with these hashes: all, or those in `rows`.
     pub fn append(&mut self, states: &[ArrayRef], hashes: &[u64], rows: Option<&[u32]>) -> Result<()> {
-        let bytes: usize = states.iter().map(|a| a.get_array_memory_size()).sum();
+        let bytes = held_bytes(states);
         let row_bytes = bytes / hashes.len().max(1) + 1;
         let piece = (self.piece_bytes / row_bytes).clamp(LEAST_PIECE, MOST_PIECE);
         match rows {
