@@ -137,6 +137,9 @@ pub struct StoreSettings {
     pub request_retries: usize,
     /// A folder for the footers of remote files.
     pub metadata_cache_dir: Option<String>,
+    /// A folder for the bytes of remote files, and how many it may have.
+    pub data_cache_dir: Option<String>,
+    pub data_cache_size: u64,
 }
 
 impl Default for StoreSettings {
@@ -156,6 +159,8 @@ impl Default for StoreSettings {
             allow_private_hosts: false,
             request_retries: 8,
             metadata_cache_dir: None,
+            data_cache_dir: None,
+            data_cache_size: 10 << 30,
         }
     }
 }
@@ -484,6 +489,21 @@ pub static SETTINGS: &[Setting] = &[
             c.stores.metadata_cache_dir = (!v.is_empty()).then(|| v.to_string());
             Ok(())
         },
+    },
+    Setting {
+        name: "data_cache_dir",
+        doc: "folder in which what was read of remote files is kept for the next time, for this user alone; empty means nowhere",
+        get: |c| c.stores.data_cache_dir.clone().unwrap_or_default(),
+        set: |c, v| {
+            c.stores.data_cache_dir = (!v.is_empty()).then(|| v.to_string());
+            Ok(())
+        },
+    },
+    Setting {
+        name: "data_cache_size",
+        doc: "how much data_cache_dir may hold; what was not used for the longest time goes first",
+        get: |c| format_bytes(c.stores.data_cache_size as usize),
+        set: |c, v| parse_bytes(v).map(|b| c.stores.data_cache_size = b as u64),
     },
     Setting {
         name: "bad_rows",

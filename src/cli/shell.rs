@@ -282,9 +282,7 @@ fn summary(
             let (partitions, of) = (m.partitions_read.get(), m.partitions_total.get());
             parts.push(format!("read {read} of {total} (partitions {partitions}/{of})"));
         }
-        if m.remote.requests() > 0 {
-            parts.push(format!("{}, {} fetched", m.remote, size(m.remote.bytes.get())));
-        }
+        parts.extend(m.remote.describe(size));
         parts.push(format!("peak {}", size(context.memory.peak() as u64)));
         parts.push(format!("spilled {}", size(m.bytes_spilled.get())));
         if m.bad_rows.get() > 0 {

@@ -8,6 +8,7 @@ mod lines;
 mod nested;
 pub mod parquet;
 mod patterns;
+mod progress;
 mod registry;
 mod serde;
 mod spelling;
@@ -16,6 +17,7 @@ mod testing;
 mod values;
 
 pub use bad_rows::{BadRowOptions, BadRowPolicy, BadRows};
+pub use progress::ScanProgress;
 pub use registry::{FORMATS, FormatEntry, FormatOption, Options, find_format, format_of_file};
 pub use serde::{format_of_input, format_of_serde, hive_property, serde_of};
 pub(crate) use values::{TypeGuess, parse_value};
@@ -60,16 +62,20 @@ pub trait FileFormat: Debug + Send + Sync {
     }
 
     /// The bytes that reading the partition takes or begins with, which are asked for ahead of time when the file is remote.
-    /// With `filters_first`, only what the predicates and runtime filters look at, if it pays to wait for them.
     ///
     /// By default those of a partition of text.
-    fn ranges(&self, partition: &Partition, _request: &ScanRequest, _filters_first: bool) -> Result<Vec<Range<u64>>> {
+    fn ranges(&self, partition: &Partition, _request: &ScanRequest) -> Result<Vec<Range<u64>>> {
         // The byte before tells whether a line starts here, and the last line ends a little later. A compressed file is one
         // partition, whose reader asks for what follows.
         let start = partition.start.saturating_sub(1);
         let end = partition.end.saturating_add(LINE).min(partition.file.size);
         let wanted = start..end.min(start.saturating_add(TEXT_AHEAD));
         Ok(vec![wanted])
+    }
+
+    /// The bytes that tell which ranges are wanted, to be asked for before [`ranges`](Self::ranges) is called.
+    fn index_ranges(&self, _partition: &Partition, _request: &ScanRequest) -> Result<Vec<Range<u64>>> {
+        Ok(vec![])
     }
 
     /// What the table's options say about rows that cannot be read; `None` when there are no such rows.
@@ -120,6 +126,7 @@ pub struct ScanRequest {
     pub batch_rows: usize,
     /// What is done about rows that cannot be read.
     pub bad_rows: BadRows,
+    pub progress: ScanProgress,
 }
 
 /// One column of a scan. A file that lacks it gives NULLs.
@@ -158,6 +165,11 @@ pub trait BatchReader: Send {
 
     /// Bytes held besides the batches given out: what was read and not yet decoded, and what decoding needs.
     fn memory_size(&self) -> usize {
+        0
+    }
+
+    /// Bytes of the partition that the reader already knows it can do without.
+    fn bytes_left_out(&self) -> u64 {
         0
     }
 }

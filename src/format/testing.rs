@@ -1,6 +1,6 @@
 //! For tests of text formats: write a file, read it back.
 
-use super::{BadRows, FileFormat, FileInfo, ScanColumn, ScanRequest};
+use super::{BadRows, FileFormat, FileInfo, ScanColumn, ScanProgress, ScanRequest};
 use crate::config::Config;
 use crate::error::Result;
 use crate::storage::{Location, list};
@@ -23,6 +23,7 @@ pub(super) fn ask(columns: &[(&str, &str)]) -> ScanRequest {
         runtime_filters: vec![],
         batch_rows: 1000,
         bad_rows: BadRows::new(None, &Config::default(), &Default::default()).unwrap(),
+        progress: ScanProgress::default(),
     }
 }
 

@@ -54,6 +54,8 @@ struct Total {
     /// Requests to remote stores, those for listings and footers included, and bytes of files that came.
     requests: u64,
     bytes_fetched: u64,
+    /// Bytes of files that needed no request.
+    bytes_cached: u64,
     #[serde(skip)]
     remote: Option<String>,
     /// Rows of text that could not be read as declared.
@@ -104,6 +106,7 @@ pub fn explain_analyze(plan: &LogicalPlan, context: &QueryContext) -> Result<Exp
             bytes_spilled: metrics.bytes_spilled.get(),
             requests: metrics.remote.requests(),
             bytes_fetched: metrics.remote.bytes.get(),
+            bytes_cached: metrics.remote.bytes_cached(),
             remote: remote_facts(&metrics.remote),
             bad_rows: metrics.bad_rows.get(),
         }),
@@ -268,7 +271,7 @@ impl Tree {
 
 /// What was asked of remote stores and what came, if anything.
 fn remote_facts(remote: &RemoteCounters) -> Option<String> {
-    (remote.requests() > 0).then(|| format!("{remote}, {} fetched", bytes(remote.bytes.get())))
+    remote.describe(bytes)
 }
 
 /// The operator's peak memory and what it spilled, where it keeps rows.

@@ -6,7 +6,7 @@ use crate::catalog::{FileTable, Table, TableSource};
 use crate::error::{Error, Result};
 use crate::format::{BatchReader, Partition, ScanRequest};
 use crate::runtime::{MemoryArbiter, Metrics, QueryContext, Transit};
-use crate::storage::{fetch, is_remote, keep};
+use crate::storage::{cache_in, fetch, is_remote};
 use crate::vector::Batch;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -21,7 +21,6 @@ pub struct FileScan {
     state: Mutex<ScanState>,
     /// Rows given out so far, for `limit`.
     given: Arc<AtomicU64>,
-    hits: Arc<Hits>,
 }
 
 #[derive(Default)]
@@ -30,26 +29,10 @@ struct ScanState {
     next: usize,
     /// Partitions before any was left out.
     total: u64,
-    /// For what is kept of remote files.
+    /// Counts what readers hold.
     memory: Option<Arc<MemoryArbiter>>,
     metrics: Arc<Metrics>,
     max_bytes: Option<u64>,
-}
-
-/// How many of the partitions that were read had rows that fulfil the predicates.
-#[derive(Default)]
-struct Hits {
-    read: AtomicU64,
-    hit: AtomicU64,
-}
-
-impl Hits {
-    /// Whether most partitions turn out to have no row that is wanted, so that it pays to look at the filter columns alone
-    /// first, and to ask for the others, one round trip later, only where some row is left.
-    fn are_rare(&self) -> bool {
-        let (read, hit) = (self.read.load(Ordering::Relaxed), self.hit.load(Ordering::Relaxed));
-        read >= 2 && hit * 2 < read
-    }
 }
 
 impl FileScan {
@@ -61,7 +44,6 @@ impl FileScan {
             limit,
             state: Mutex::default(),
             given: Arc::default(),
-            hits: Arc::default(),
         }
     }
 
@@ -70,11 +52,10 @@ impl FileScan {
         if !is_remote(&partition.file) {
             return Ok(vec![]);
         }
-        let format = &self.files()?.format;
-        fetch(
-            &partition.file,
-            &format.ranges(partition, &self.request, self.hits.are_rare())?,
-        )
+        let (format, file) = (&self.files()?.format, &partition.file);
+        let mut fetches = fetch(file, &format.index_ranges(partition, &self.request)?)?;
+        fetches.extend(fetch(file, &format.ranges(partition, &self.request)?)?);
+        Ok(fetches)
     }
 
     /// Whether every row of a partition is given out.
@@ -149,6 +130,9 @@ impl Source for FileScan {
         metrics.bytes_planned.add(partitions.iter().map(|p| p.bytes).sum());
         metrics.partitions_planned.add(partitions.len() as u64);
         metrics.partitions_total.add(total);
+        if partitions.iter().any(|p| is_remote(&p.file)) {
+            cache_in(&context.memory);
+        }
         // Whoever wants few rows is not served faster by more of them.
         let ahead = self.limit.is_none() && partitions.iter().any(|p| is_remote(&p.file));
         let operator = ahead.then(|| context.memory.operator("read-ahead"));
@@ -168,7 +152,13 @@ impl Source for FileScan {
 
     fn facts(&self) -> Vec<String> {
         let state = self.state.lock();
-        vec![format!("read {} of {} partitions", state.next, state.total)]
+        let mut facts = vec![format!("read {} of {} partitions", state.next, state.total)];
+        match self.request.progress.pages_left_out() {
+            0 => {}
+            1 => facts.push("left out 1 page".into()),
+            n => facts.push(format!("left out {n} pages")),
+        }
+        facts
     }
 
     fn next_partition(&self) -> Result<Option<Box<dyn PartitionReader>>> {
@@ -189,27 +179,19 @@ impl Source for FileScan {
                 state.max_bytes,
                 "needs to read",
             )?;
-            (
-                partition,
-                fetches,
-                state.next - 1,
-                state.metrics.clone(),
-                state.memory.clone(),
-            )
+            let (metrics, memory) = (state.metrics.clone(), state.memory.clone());
+            (partition, fetches, state.next - 1, metrics, memory)
         };
-        metrics.bytes_read.add(partition.bytes);
-        metrics.partitions_read.add(1);
         let reader = self.files()?.format.open(&partition, &self.request)?;
+        metrics.bytes_read.add(partition.bytes - reader.bytes_left_out());
+        metrics.partitions_read.add(1);
         let held = Held::new(memory.as_ref());
         Ok(Some(Box::new(FileReader {
             reader,
-            fetches,
-            memory,
+            _fetches: fetches,
             ordinal,
             limit: self.limit,
             given: self.given.clone(),
-            hits: self.hits.clone(),
-            rows: 0,
             metrics,
             held,
         })))
@@ -229,13 +211,10 @@ fn keep_enough(partitions: &mut VecDeque<Partition>, limit: u64) {
 struct FileReader {
     reader: Box<dyn BatchReader>,
     /// The requests that bring what the reader reads.
-    fetches: Fetches,
-    memory: Option<Arc<MemoryArbiter>>,
+    _fetches: Fetches,
     ordinal: usize,
     limit: Option<u64>,
     given: Arc<AtomicU64>,
-    hits: Arc<Hits>,
-    rows: u64,
     metrics: Arc<Metrics>,
     held: Held,
 }
@@ -270,16 +249,6 @@ impl Held {
     }
 }
 
-impl Drop for FileReader {
-    fn drop(&mut self) {
-        if let Some(memory) = &self.memory {
-            keep(std::mem::take(&mut self.fetches), memory);
-        }
-        self.hits.read.fetch_add(1, Ordering::Relaxed);
-        self.hits.hit.fetch_add((self.rows > 0) as u64, Ordering::Relaxed);
-    }
-}
-
 impl PartitionReader for FileReader {
     fn ordinal(&self) -> usize {
         self.ordinal
@@ -296,7 +265,6 @@ impl PartitionReader for FileReader {
         if let Some(batch) = &batch {
             self.held.note(self.reader.as_ref(), batch);
             self.given.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            self.rows += batch.len() as u64;
             self.metrics.rows_read.add(batch.len() as u64);
         }
         Ok(batch)

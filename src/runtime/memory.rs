@@ -13,6 +13,8 @@
 //! An operator that can spill grows fairly and spills when it may not; so every operator that comes later finds memory.
 //! State that rests between two pipelines (a join's build side, partial aggregates, sorted runs, the rows of a common table
 //! expression) is registered as [`Shrink`] and goes to disk when a running operator needs its memory.
+//!
+//! Caches fill what operators leave free, and give it back as soon as one of them takes it: to operators they are not there.
 
 use crate::config::format_bytes;
 use crate::error::{Error, Result};
@@ -40,6 +42,12 @@ pub trait Shrink: Send + Sync {
     fn shrink(&self, bytes: usize) -> Result<usize>;
 }
 
+/// What can be had again and so goes first.
+pub trait Cache: Send + Sync {
+    /// Forgets about `bytes`, or all there is. Called by any thread.
+    fn forget(&self, bytes: usize);
+}
+
 /// Hands out memory up to a limit.
 pub struct MemoryArbiter {
     limit: usize,
@@ -48,6 +56,8 @@ pub struct MemoryArbiter {
     peak: AtomicUsize,
     /// Oldest first: what was made first is often used last.
     at_rest: Mutex<Vec<Weak<dyn Shrink>>>,
+    cached: AtomicUsize,
+    caches: Mutex<Vec<Weak<dyn Cache>>>,
 }
 
 impl std::fmt::Debug for MemoryArbiter {
@@ -74,6 +84,8 @@ impl MemoryArbiter {
             transit: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             at_rest: Mutex::default(),
+            cached: AtomicUsize::new(0),
+            caches: Mutex::default(),
         })
     }
 
@@ -89,6 +101,37 @@ impl MemoryArbiter {
     /// Bytes on their way.
     pub fn in_transit(&self) -> usize {
         self.transit.load(Relaxed)
+    }
+
+    /// Bytes that caches hold beside the operators.
+    pub fn cached(&self) -> usize {
+        self.cached.load(Relaxed)
+    }
+
+    /// An empty share of what operators leave free.
+    pub fn cache_share(self: &Arc<Self>) -> CacheShare {
+        CacheShare {
+            arbiter: self.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Lets a cache be told when operators need its memory, until it is dropped.
+    pub fn register_cache(&self, cache: Weak<dyn Cache>) {
+        let mut caches = self.caches.lock();
+        caches.retain(|c| c.strong_count() > 0);
+        caches.push(cache);
+    }
+
+    /// Has caches forget what operators have just taken.
+    fn make_caches_fit(&self) {
+        let caches: Vec<Arc<dyn Cache>> = self.caches.lock().iter().filter_map(Weak::upgrade).collect();
+        for cache in caches {
+            match self.cached().saturating_sub(self.free()) {
+                0 => return,
+                beyond => cache.forget(beyond),
+            }
+        }
     }
 
     /// Bytes that nobody holds.
@@ -158,6 +201,9 @@ impl MemoryArbiter {
         });
         if let Ok(before) = taken {
             self.peak.fetch_max(before + bytes + self.in_transit(), Relaxed);
+            if self.cached() > self.free() {
+                self.make_caches_fit();
+            }
         }
         taken.is_ok()
     }
@@ -333,6 +379,43 @@ impl Drop for Transit {
     }
 }
 
+/// Bytes that a cache holds; given back when dropped.
+#[derive(Debug)]
+pub struct CacheShare {
+    arbiter: Arc<MemoryArbiter>,
+    bytes: usize,
+}
+
+impl CacheShare {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Grows by `bytes` if neither operators nor caches hold them.
+    pub fn try_grow(&mut self, bytes: usize) -> bool {
+        let free = self.arbiter.free();
+        let taken = self.arbiter.cached.fetch_update(Relaxed, Relaxed, |cached| {
+            cached.checked_add(bytes).filter(|&total| total <= free)
+        });
+        if taken.is_ok() {
+            self.bytes += bytes;
+        }
+        taken.is_ok()
+    }
+
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.arbiter.cached.fetch_sub(bytes, Relaxed);
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for CacheShare {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,6 +444,29 @@ mod tests {
         one.absorb(two);
         drop(one);
         assert_eq!((arbiter.used(), arbiter.peak()), (800, 2400));
+    }
+
+    struct Cached(Mutex<CacheShare>);
+
+    impl Cache for Cached {
+        fn forget(&self, bytes: usize) {
+            self.0.lock().shrink(bytes);
+        }
+    }
+
+    #[test]
+    fn caches_take_what_is_free_and_give_way() {
+        let arbiter = MemoryArbiter::new(3200);
+        let cache = Arc::new(Cached(Mutex::new(arbiter.cache_share())));
+        let weak: Weak<Cached> = Arc::downgrade(&cache);
+        arbiter.register_cache(weak);
+        assert!(cache.0.lock().try_grow(3000) && !cache.0.lock().try_grow(201));
+        let mut operator = arbiter.reservation("operator");
+        assert!(operator.try_grow_fairly(1600).unwrap(), "as if there was no cache");
+        assert_eq!((arbiter.used(), arbiter.cached()), (1600, 1600));
+        assert!(!cache.0.lock().try_grow(1));
+        operator.grow(1600).unwrap();
+        assert_eq!((arbiter.used(), arbiter.cached()), (3200, 0));
     }
 
     #[test]

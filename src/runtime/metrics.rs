@@ -40,6 +40,9 @@ pub struct RemoteCounters {
     pub retries: Counter,
     /// Bytes of files that arrived.
     pub bytes: Counter,
+    /// Bytes of files that did not have to be asked for, because they were in memory or on the local disk.
+    pub bytes_in_memory: Counter,
+    pub bytes_on_disk: Counter,
     /// Counts the same for a larger whole: a scan's counters for those of its statement.
     parent: Option<Arc<RemoteCounters>>,
 }
@@ -64,6 +67,18 @@ impl RemoteCounters {
     pub fn requests(&self) -> u64 {
         let all = [&self.gets, &self.heads, &self.lists, &self.puts, &self.deletes];
         all.into_iter().map(Counter::get).sum()
+    }
+
+    /// Bytes that caches gave.
+    pub fn bytes_cached(&self) -> u64 {
+        self.bytes_in_memory.get() + self.bytes_on_disk.get()
+    }
+
+    /// `7 requests (7 GET), 3.2MB fetched, 1.1MB from cache`, if any of it was needed; `size` is how bytes are written.
+    pub fn describe(&self, size: impl Fn(u64) -> String) -> Option<String> {
+        let mut parts = vec![format!("{self}, {} fetched", size(self.bytes.get()))];
+        parts.extend((self.bytes_cached() > 0).then(|| format!("{} from cache", size(self.bytes_cached()))));
+        (self.requests() > 0 || self.bytes_cached() > 0).then(|| parts.join(", "))
     }
 }
 

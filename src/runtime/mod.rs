@@ -8,7 +8,7 @@ mod spill;
 
 pub use cancel::CancelToken;
 pub use current::{Current, Entered};
-pub use memory::{MemoryArbiter, Operator, Reservation, Shrink, Transit};
+pub use memory::{Cache, CacheShare, MemoryArbiter, Operator, Reservation, Shrink, Transit};
 pub use metrics::{Counter, Metrics, OperatorMetrics, RemoteCounters};
 pub use spill::{BlockPlace, SpillFile, SpillManager, SpillReader, SpillRun, SpillWriter};
 pub use spill::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};

@@ -69,6 +69,13 @@ struct Shared {
     state: RwLock<State>,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The process may end now.
+        crate::storage::finish_keeping();
+    }
+}
+
 #[derive(Debug)]
 struct State {
     config: Arc<Config>,

@@ -13,6 +13,8 @@
 //! the connection does; here only what they leave is done: bodies that end early, bodies that stall, and errors of stores
 //! that are no such clients.
 
+use super::cached;
+use super::disk_cache::{self, Extents, Piece};
 use super::gate::Gate;
 use super::list::store_error;
 use super::location::Location;
@@ -52,7 +54,13 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 pub(super) static GATE: LazyLock<Arc<Gate>> = LazyLock::new(Gate::new);
 
 /// Requests under way by file, for readers that come later.
-static UNDER_WAY: LazyLock<Mutex<HashMap<Arc<str>, Vec<Weak<Fetch>>>>> = LazyLock::new(Default::default);
+static UNDER_WAY: LazyLock<Mutex<HashMap<Arc<str>, Vec<Known>>>> = LazyLock::new(Default::default);
+
+/// A fetch, and from where to where it asks for bytes.
+struct Known {
+    span: Range<u64>,
+    fetch: Weak<Fetch>,
+}
 
 /// Parts of a remote file that were asked for.
 #[derive(Debug)]
@@ -66,7 +74,8 @@ pub struct Fetch {
 struct Request {
     range: Range<u64>,
     slot: Arc<Slot>,
-    task: AbortHandle,
+    /// What brings the bytes; nothing if they were there.
+    task: Option<AbortHandle>,
 }
 
 /// Where a request's bytes arrive.
@@ -90,20 +99,50 @@ pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Arc<Fetch>>
         match under_way(file, range) {
             Some(fetch) if fetches.iter().any(|f| Arc::ptr_eq(f, &fetch)) => {}
             Some(fetch) => fetches.push(fetch),
-            None => missing.push(range.clone()),
+            None => match cached::find(file, range) {
+                Some(parts) => {
+                    let counters = Current::get().unwrap_or_default().remote;
+                    counters.add(|c| &c.bytes_in_memory, range.end - range.start);
+                    fetches.push(under_way_from_now(Fetch::ready(file, parts)));
+                }
+                None => missing.push(range.clone()),
+            },
+        }
+    }
+    if !missing.is_empty()
+        && let Some(extents) = Extents::of(file)
+    {
+        for range in std::mem::take(&mut missing) {
+            match extents.find(&range) {
+                Some(pieces) => fetches.push(send(file, pieces.into_iter().map(Source::Disk).collect())?),
+                None => missing.push(range),
+            }
         }
     }
     if !missing.is_empty() {
-        fetches.push(send(file, &missing)?);
+        let sources = requests(&missing).into_iter().map(Source::Store);
+        fetches.push(send(file, sources.collect())?);
     }
     Ok(fetches)
 }
 
-/// Sends the requests for `ranges`.
-fn send(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Arc<Fetch>> {
+/// Where the bytes of a range come from.
+enum Source {
+    Store(Range<u64>),
+    /// What the disk has lost comes from the store, too.
+    Disk(Piece),
+}
+
+/// Has ascending ranges read.
+fn send(file: &ObjectFile, sources: Vec<Source>) -> Result<Arc<Fetch>> {
     let location = Location::exact(&file.location)?;
     let counters = Current::get().unwrap_or_default().remote;
-    let start = |range: Range<u64>| -> Result<Request> {
+    let keeps = disk_cache::is_on();
+    let start = |source: Source| -> Result<Request> {
+        let (range, piece) = match source {
+            Source::Store(range) => (range, None),
+            Source::Disk(piece) => (piece.range.clone(), Some(piece)),
+        };
         let slot = Arc::<Slot>::default();
         let read = Read {
             store: location.store.objects.clone(),
@@ -113,28 +152,52 @@ fn send(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Arc<Fetch>> {
         };
         let done = slot.clone();
         let work = async move {
+            if let Some(bytes) = from_disk(piece).await {
+                done.fill(Ok(bytes));
+                return;
+            }
             let pass = GATE.enter().await;
             let outcome = read.all().await;
-            if outcome.is_ok() {
+            done.fill(outcome.clone());
+            if let Ok(bytes) = outcome {
+                // The place is left when this is done, so that a disk that is slower than the network is waited for.
+                if keeps {
+                    let _ = disk_cache::keep_aside(read.file, read.range.start, bytes).await;
+                }
                 pass.leave_well();
             }
-            *done.outcome.lock() = Some(outcome);
-            done.arrived.notify_all();
         };
         let task = runtime()?.spawn(counted_for(counters.clone(), work)).abort_handle();
+        let task = Some(task);
         Ok(Request { range, slot, task })
     };
-    let requests = requests(ranges).into_iter().map(start).collect::<Result<_>>()?;
-    let fetch = Arc::new(Fetch {
+    let requests = sources.into_iter().map(start).collect::<Result<_>>()?;
+    Ok(under_way_from_now(Fetch {
         file: file.clone(),
         requests,
-    });
-    let mut under_way = UNDER_WAY.lock();
-    under_way
-        .entry(file.location.clone())
-        .or_default()
-        .push(Arc::downgrade(&fetch));
-    Ok(fetch)
+    }))
+}
+
+/// The bytes of a piece that is on the local disk, unharmed.
+async fn from_disk(piece: Option<Piece>) -> Option<Bytes> {
+    let piece = piece?;
+    let bytes = tokio::task::spawn_blocking(move || piece.read()).await.ok()??;
+    count(|c| &c.bytes_on_disk, bytes.len() as u64);
+    Some(bytes)
+}
+
+/// Lets readers that come later find the fetch.
+fn under_way_from_now(fetch: Fetch) -> Arc<Fetch> {
+    let fetch = Arc::new(fetch);
+    let start = fetch.requests.first().map_or(0, |r| r.range.start);
+    let end = fetch.requests.last().map_or(0, |r| r.range.end);
+    let known = Known {
+        span: start..end,
+        fetch: Arc::downgrade(&fetch),
+    };
+    let location = fetch.file.location.clone();
+    UNDER_WAY.lock().entry(location).or_default().push(known);
+    fetch
 }
 
 /// The requests under way that bring `range` of the file.
@@ -142,7 +205,9 @@ pub(super) fn under_way(file: &ObjectFile, range: &Range<u64>) -> Option<Arc<Fet
     // What is upgraded here may be the last one, and locks when it is dropped: not before the lock is given back.
     let fetches: Vec<Arc<Fetch>> = {
         let all = UNDER_WAY.lock();
-        all.get(&file.location)?.iter().filter_map(Weak::upgrade).collect()
+        let known = all.get(&file.location)?.iter();
+        let around = known.filter(|k| k.span.start <= range.start && range.end <= k.span.end);
+        around.filter_map(|k| k.fetch.upgrade()).collect()
     };
     fetches.into_iter().find(|f| f.file == *file && f.covers(range))
 }
@@ -175,10 +240,20 @@ impl Fetch {
         self.requests.iter().map(|r| r.range.end - r.range.start).sum()
     }
 
-    /// Whether all bytes have come.
-    pub(super) fn has_arrived(&self) -> bool {
-        let arrived = |r: &Request| matches!(*r.slot.outcome.lock(), Some(Ok(_)));
-        self.requests.iter().all(arrived)
+    /// What is there already: ascending parts of the file.
+    fn ready(file: &ObjectFile, parts: Vec<(Range<u64>, Bytes)>) -> Self {
+        let request = |(range, bytes): (Range<u64>, Bytes)| Request {
+            range,
+            slot: Arc::new(Slot {
+                outcome: Mutex::new(Some(Ok(bytes))),
+                arrived: Condvar::new(),
+            }),
+            task: None,
+        };
+        Self {
+            file: file.clone(),
+            requests: parts.into_iter().map(request).collect(),
+        }
     }
 
     pub(super) fn covers(&self, range: &Range<u64>) -> bool {
@@ -228,12 +303,19 @@ impl Fetch {
     }
 }
 
+/// Stops what is under way. What has come is kept for who reads the same again.
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.requests.iter().for_each(|r| r.task.abort());
+        for request in &self.requests {
+            let Some(task) = &request.task else { continue };
+            task.abort();
+            if let Some(Ok(bytes)) = request.slot.outcome.lock().take() {
+                cached::keep(&self.file, request.range.start, bytes);
+            }
+        }
         let mut under_way = UNDER_WAY.lock();
         if let Some(fetches) = under_way.get_mut(&self.file.location) {
-            fetches.retain(|f| f.strong_count() > 0);
+            fetches.retain(|k| k.fetch.strong_count() > 0);
             if fetches.is_empty() {
                 under_way.remove(&self.file.location);
             }
@@ -242,6 +324,11 @@ impl Drop for Fetch {
 }
 
 impl Slot {
+    fn fill(&self, outcome: Result<Bytes>) {
+        *self.outcome.lock() = Some(outcome);
+        self.arrived.notify_all();
+    }
+
     fn wait(&self) -> Result<Bytes> {
         let cancel = Current::get().unwrap_or_default().cancel;
         let mut outcome = self.outcome.lock();

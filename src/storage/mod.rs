@@ -8,11 +8,13 @@
     allow(dead_code, reason = "kinds of stores that are left out leave helpers without use")
 )]
 
+mod cached;
 mod clients;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
 mod counting;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
 mod credentials;
+mod disk_cache;
 mod elsewhere;
 mod errors;
 mod fetch;
@@ -26,7 +28,6 @@ mod list;
 mod location;
 mod put;
 mod read;
-mod recent;
 mod staged;
 mod store;
 mod stream;
@@ -34,6 +35,8 @@ mod text;
 mod whoami;
 mod wire;
 
+pub use cached::cache_in;
+pub use disk_cache::finish_keeping;
 pub use elsewhere::{Place, Placement, home_elsewhere};
 pub use fetch::{Fetch, fetch};
 pub use folder::{Folder, Object, Version};
@@ -44,7 +47,6 @@ pub use list::{exists, file_at_location, list};
 pub use location::{Location, absolute_path};
 pub use put::put_file;
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
-pub use recent::keep;
 pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
 pub use store::{configure, register_store};
 pub use text::{Compression, open_text};

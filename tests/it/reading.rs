@@ -5,6 +5,8 @@ use crate::program::{Run, lakebed, outcome};
 use crate::servers::gcs::GcsServer;
 use crate::servers::s3::S3Server;
 use crate::servers::{Entry, Trouble};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -119,6 +121,73 @@ fn where_rows_are_rare_filter_columns_are_read_first() {
     assert_eq!((run.code, run.out.lines().count()), (0, 1), "{run:?}");
     let bytes = s3.bytes_sent("t.parquet");
     assert!(bytes < file.len() * 3 / 4, "{bytes} of {}", file.len());
+}
+
+#[test]
+fn pages_without_wanted_rows_are_not_fetched() {
+    let s3 = S3Server::start(&["lake"]);
+    // About ten pages per column.
+    let file = parquet(200_000, 1 << 20);
+    s3.put("lake", "t.parquet", &file);
+    let ask = |sql: &str| {
+        s3.clear_log();
+        let answer = rows(&s3.environment(), &sql.replace("FROM t", "FROM 's3://lake/t.parquet'"));
+        let log = s3.log();
+        let data: usize = gets(&log).iter().skip(1).map(|e| e.sent).sum();
+        (answer, gets(&log).len() - 1, data)
+    };
+    let column = file.len() / 11;
+    let (answer, requests, bytes) = ask("SELECT k, c9 FROM t WHERE k = 55555");
+    assert!(answer[0].starts_with("55555,235.7"), "{answer:?}");
+    assert!(requests == 2 && bytes < column / 2, "{requests} {bytes} of {column}");
+    let (answer, requests, bytes) = ask("SELECT * FROM t WHERE k BETWEEN 99990 AND 100010");
+    assert_eq!(answer.len(), 21);
+    assert!(
+        requests <= 11 && bytes < file.len() / 4,
+        "{requests} {bytes} of {}",
+        file.len()
+    );
+    let (answer, requests, bytes) = ask("SELECT count(c1) FROM t WHERE k > 5000");
+    assert_eq!(answer, ["195000"]);
+    // Twenty pages, in a few row groups.
+    assert!(
+        requests <= 10 && bytes > column,
+        "near pages in one request: {requests} {bytes}"
+    );
+    let (answer, requests, bytes) =
+        ask("SELECT t.k FROM t JOIN (VALUES (7), (150007)) AS v(k) ON t.k = v.k ORDER BY 1");
+    assert_eq!(answer, ["7", "150007"]);
+    assert!(requests <= 4 && bytes < column / 2, "{requests} {bytes} of {column}");
+    let run = program(
+        &s3.environment(),
+        &[
+            "-c",
+            "EXPLAIN ANALYZE SELECT k, c9 FROM 's3://lake/t.parquet' WHERE k = 55555",
+        ],
+    );
+    let left_out = run
+        .out
+        .split("left out ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let left_out: usize = left_out.and_then(|n| n.parse().ok()).unwrap_or(0);
+    assert!((15..40).contains(&left_out), "{}", run.out);
+}
+
+#[test]
+fn where_rows_are_rare_other_columns_fetch_only_their_pages() {
+    let s3 = S3Server::start(&["lake"]);
+    let file = parquet(10 * 65_536, 65_536);
+    s3.put("lake", "t.parquet", &file);
+    // One row in each row group, within the bounds of all pages.
+    let sql = "SELECT * FROM 's3://lake/t.parquet' WHERE k % 65536 = 77";
+    let run = program(
+        &s3.environment(),
+        &["--memory", "32MB", "--set", "threads=1", "-c", sql],
+    );
+    assert_eq!((run.code, run.out.lines().count()), (0, 11), "{run:?}");
+    let bytes = s3.bytes_sent("t.parquet");
+    assert!(bytes < file.len() * 4 / 5, "{bytes} of {}", file.len());
 }
 
 #[test]
@@ -342,8 +411,18 @@ fn what_a_query_reads_twice_is_fetched_once() {
     let requests = gets(&s3.log()).len();
     assert!(requests <= 1 + GROUPS, "{requests}");
     s3.clear_log();
+    // Another statement of the session finds the columns that earlier ones read, and it is told.
+    let (wide, narrow) = ("SELECT sum(c0), sum(c1), sum(c2) FROM t", "SELECT max(c1) FROM t");
+    let both = format!("{wide}; {narrow}").replace("FROM t", "FROM 's3://lake/t.parquet'");
+    let run = program(&s3.environment(), &["--memory", "1GB", "--stats", "-c", &both]);
+    assert_eq!(run.err.matches("MB from cache").count(), 1, "{}", run.err);
+    assert!(run.err.contains("0 B fetched, "), "{}", run.err);
+    let requests = gets(&s3.log()).len();
+    assert!(requests <= 1 + GROUPS, "{requests}");
+    s3.clear_log();
     // Without memory to keep it in, it is fetched again.
-    let run = program(&s3.environment(), &["--memory", "4MB", "-c", twice]);
+    let twice = twice.replace("count(*)", "count(a.c0 + a.c1 + a.c2 + b.c0 + b.c1 + b.c2)");
+    let run = program(&s3.environment(), &["--memory", "4MB", "-c", &twice]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(gets(&s3.log()).len() > 1 + GROUPS);
 }
@@ -374,4 +453,125 @@ fn footers_are_kept_on_disk_when_asked_for() {
     other[1000] ^= 1;
     s3.put("lake", "t.parquet", &other);
     assert_eq!((ask(), ask()), (1, 0));
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|e| e.unwrap().path());
+    let below = |path: PathBuf| match path.is_dir() {
+        true => files_below(&path),
+        false => vec![path],
+    };
+    entries.flat_map(below).collect()
+}
+
+#[test]
+fn what_was_read_is_kept_on_disk_when_asked_for() {
+    let s3 = S3Server::start(&["lake"]);
+    s3.put("lake", "t.parquet", &*PARQUET);
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("data");
+    let setting = format!("data_cache_dir={}", cache.display());
+    let ask = |columns: &str| {
+        let sql = format!("SELECT {columns} FROM 's3://lake/t.parquet'");
+        let run = program(&s3.environment(), &["--set", &setting, "--stats", "-c", &sql]);
+        assert_eq!(run.code, 0, "{run:?}");
+        run
+    };
+    let all = "sum(k), max(c0), max(c1), max(c2)";
+    let first = ask(all);
+    assert!(
+        first.err.contains("MB fetched") && !first.err.contains("from cache"),
+        "{}",
+        first.err
+    );
+    for columns in [all, "sum(k), min(c2)", "count(c1)"] {
+        s3.clear_log();
+        let run = ask(columns);
+        assert_eq!(gets(&s3.log()).len(), 0, "{columns}");
+        assert!(
+            run.err.contains("0 B fetched, ") && run.err.contains(" from cache"),
+            "{}",
+            run.err
+        );
+    }
+    assert_eq!(ask(all).out, first.out);
+    // For the owner alone, and nothing tells where it is from.
+    let user = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let kept = files_below(&cache);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert!(
+        mode(&user) == 0o700
+            && kept
+                .iter()
+                .all(|f| mode(f) == 0o600 && mode(f.parent().unwrap()) == 0o700)
+    );
+    let secrets = s3.environment().into_iter().filter(|(name, _)| name.contains("KEY"));
+    for secret in secrets.map(|(_, value)| value).chain(["lake/t.parquet".to_string()]) {
+        let names = kept.iter().any(|f| f.to_string_lossy().contains(&secret));
+        let has = |f: &PathBuf| {
+            let bytes = std::fs::read(f).unwrap();
+            bytes.windows(secret.len()).any(|w| w == secret.as_bytes())
+        };
+        assert!(!names && !kept.iter().any(has), "{secret}");
+    }
+    // What is damaged, cut short or gone is fetched again, and then kept again.
+    for (i, file) in kept.iter().enumerate() {
+        let bytes = std::fs::read(file).unwrap();
+        match i % 3 {
+            0 => std::fs::remove_file(file).unwrap(),
+            1 => std::fs::write(file, &bytes[..bytes.len() / 2]).unwrap(),
+            _ => std::fs::write(file, bytes.iter().map(|b| b ^ 1).collect::<Vec<_>>()).unwrap(),
+        }
+    }
+    s3.clear_log();
+    assert_eq!(ask(all).out, first.out);
+    assert!(gets(&s3.log()).len() > 1);
+    s3.clear_log();
+    assert_eq!(ask(all).out, first.out);
+    assert_eq!(gets(&s3.log()).len(), 0);
+    // A folder that others can look into is not used.
+    std::fs::set_permissions(&user, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!ask(all).err.contains("from cache"));
+    std::fs::set_permissions(&user, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // Another version is another file.
+    let mut other = PARQUET.clone();
+    other[1000] ^= 1;
+    s3.put("lake", "t.parquet", &other);
+    assert!(!ask("count(c5)").err.contains("from cache"));
+}
+
+#[test]
+fn processes_share_a_cache_on_disk_within_its_size() {
+    let s3 = S3Server::start(&["lake"]);
+    s3.put("lake", "t.parquet", &*PARQUET);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = format!("data_cache_dir={}", folder.path().display());
+    let size = PARQUET.len() / 3;
+    let size_setting = format!("data_cache_size={size}");
+    let expected = rows(
+        &s3.environment(),
+        "SELECT max(c0), max(c5), max(c9) FROM 's3://lake/t.parquet'",
+    );
+    let ask = || {
+        let [first, second] =
+            ["max(c0), max(c5), max(c9)", "max(c1), max(c2)"].map(|c| format!("SELECT {c} FROM 's3://lake/t.parquet'"));
+        let sql = format!("{first}; {second}");
+        let run = program(
+            &s3.environment(),
+            &["--set", &directory, "--set", &size_setting, "-c", &sql],
+        );
+        assert_eq!(run.code, 0, "{run:?}");
+        assert_eq!(run.out.lines().nth(1), Some(expected[0].as_str()));
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(ask))));
+    ask();
+    let kept: u64 = files_below(folder.path())
+        .iter()
+        .map(|f| f.metadata().unwrap().len())
+        .sum();
+    assert!(kept > 0 && kept <= size as u64 * 5 / 4, "{kept} of {size}");
 }

@@ -1,10 +1,11 @@
 //! One column of one row group, by our decoders where they can, by arrow-rs where not.
 
-use super::decode::{Codes, ColumnDecoder, chunk_range, supports, supports_encodings};
+use super::decode::{ChunkPart, Codes, ColumnDecoder, supports};
 use super::metadata::Footer;
+use super::pages::{Part, is_decoded_by_pages, plan};
 use crate::error::{Error, Result};
-use crate::format::{Partition, ScanColumn};
-use crate::storage::{ObjectFile, read_range};
+use crate::format::{Partition, ScanColumn, ScanProgress};
+use crate::storage::{ObjectFile, read_range, read_ranges};
 use crate::types::{DataType, type_name};
 use crate::vector::Column;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, new_null_array};
@@ -17,6 +18,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::reader::{ChunkReader, Length};
 use std::io::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes of an open page of arrow-rs, which does not tell.
@@ -26,8 +28,8 @@ const USUAL_PAGE: usize = 1 << 20;
 pub struct ColumnReader {
     source: Source,
     data_type: DataType,
-    /// Rows passed over but not yet skipped in the decoder.
-    pending: usize,
+    /// Rows of the row group that the source is past.
+    at: usize,
     name: String,
 }
 
@@ -46,8 +48,14 @@ enum Source {
 }
 
 impl ColumnReader {
-    /// Starts reading `wanted` in the partition's row group.
-    pub fn open(partition: &Partition, wanted: &ScanColumn, filtering: bool) -> Result<Self> {
+    /// Starts reading `wanted` in the partition's row group, of which only the rows in the ranges `rows` will be asked for.
+    pub fn open(
+        partition: &Partition,
+        wanted: &ScanColumn,
+        filtering: bool,
+        rows: &[Range<usize>],
+        progress: &ScanProgress,
+    ) -> Result<Self> {
         let footer = Footer::of(&partition.info)?;
         let named = |e: Error| {
             e.context(format!(
@@ -55,7 +63,7 @@ impl ColumnReader {
                 partition.file.location, partition.start, wanted.name
             ))
         };
-        let source = Self::source(partition, wanted, filtering, footer).map_err(named)?;
+        let source = Self::source(partition, wanted, filtering, footer, rows, progress).map_err(named)?;
         let name = format!(
             "{}, row group {}, column {}",
             partition.file.location, partition.start, wanted.name
@@ -63,12 +71,19 @@ impl ColumnReader {
         Ok(Self {
             source,
             data_type: wanted.data_type.clone(),
-            pending: 0,
+            at: 0,
             name,
         })
     }
 
-    fn source(partition: &Partition, wanted: &ScanColumn, filtering: bool, footer: &Footer) -> Result<Source> {
+    fn source(
+        partition: &Partition,
+        wanted: &ScanColumn,
+        filtering: bool,
+        footer: &Footer,
+        rows: &[Range<usize>],
+        progress: &ScanProgress,
+    ) -> Result<Source> {
         if let Some(value) = wanted.partition_column.and_then(|p| partition.constants.get(p)) {
             return Ok(Source::Constant(value.to_array(&wanted.data_type, 1)?));
         }
@@ -87,22 +102,17 @@ impl ColumnReader {
         if let Some(chunk) = footer.leaf(column).and_then(|leaf| group.columns().get(leaf)) {
             let descr = chunk.column_descr();
             let target = [&wanted.data_type, stored].into_iter().find(|t| supports(descr, t));
-            if let Some(target) = target.filter(|_| supports_encodings(chunk)) {
-                let range = chunk_range(chunk)?;
-                if range.end > partition.file.size {
-                    return Err(Error::bad_file(format!(
-                        "bytes {range:?} lie outside the file of {} bytes",
-                        partition.file.size
-                    )));
-                }
-                let bytes = read_range(&partition.file, range)?;
+            if let Some(target) = target.filter(|_| is_decoded_by_pages(footer, column, group_index, &wanted.data_type))
+            {
+                let parts = plan(partition, column, &wanted.data_type, rows)?;
+                let parts = read_parts(&partition.file, &parts, progress)?;
                 let codes = if filtering { Codes::Prefer } else { Codes::Strings };
                 let codes = if *target == wanted.data_type {
                     codes
                 } else {
                     Codes::Never
                 };
-                let decoder = ColumnDecoder::new(bytes, chunk, target, group.num_rows() as usize, codes)?;
+                let decoder = ColumnDecoder::of_parts(parts, chunk, target, group.num_rows() as usize, codes)?;
                 return Ok(Source::Decoder {
                     decoder: Box::new(decoder),
                     cast: *target != wanted.data_type,
@@ -146,24 +156,14 @@ impl ColumnReader {
         }
     }
 
-    /// Passes over `n` rows.
-    pub fn skip(&mut self, n: usize) {
-        self.pending += n;
-    }
-
-    /// The next `n` rows.
-    pub fn read(&mut self, n: usize) -> Result<Column> {
-        self.read_rows(n, None)
-    }
-
-    /// The rows at ascending `positions` among the next `n`.
-    pub fn read_selected(&mut self, n: usize, positions: &[u32]) -> Result<Column> {
-        self.read_rows(n, Some(positions))
-    }
-
-    fn read_rows(&mut self, n: usize, positions: Option<&[u32]>) -> Result<Column> {
+    /// Among the `n` rows of the row group from `start` on those at ascending `positions`, or all. Rows come only once and in
+    /// order.
+    pub fn read(&mut self, start: usize, n: usize, positions: Option<&[u32]>) -> Result<Column> {
         let wanted = positions.map_or(n, <[u32]>::len);
-        let skip = std::mem::take(&mut self.pending);
+        let skip = start
+            .checked_sub(self.at)
+            .ok_or_else(|| Error::internal("rows are read in order"))?;
+        self.at = start + n;
         let result = match &mut self.source {
             Source::Constant(value) => Ok(Column::Constant {
                 value: value.clone(),
@@ -202,6 +202,29 @@ impl ColumnReader {
         };
         result.map_err(|e| e.context(&self.name))
     }
+}
+
+/// Reads what is to be read of a column chunk.
+fn read_parts(file: &ObjectFile, parts: &[Part], progress: &ScanProgress) -> Result<Vec<ChunkPart>> {
+    let ranges: Vec<Range<u64>> = parts.iter().filter_map(Part::bytes).cloned().collect();
+    if let Some(range) = ranges.iter().find(|r| r.end > file.size) {
+        return Err(Error::bad_file(format!(
+            "bytes {range:?} lie outside the file of {} bytes",
+            file.size
+        )));
+    }
+    let mut read = read_ranges(file, &ranges)?.into_iter();
+    let part = |part: &Part| match part {
+        Part::Read { rows, .. } => Some(ChunkPart::Pages {
+            bytes: read.next()?,
+            rows: *rows,
+        }),
+        Part::LeftOut { pages, rows } => {
+            progress.add_pages_left_out(*pages);
+            Some(ChunkPart::LeftOut { rows: *rows })
+        }
+    };
+    Ok(parts.iter().filter_map(part).collect())
 }
 
 /// Reads on until `skip + n` rows are held, drops the first `skip`, gives the next `n`.

@@ -2,19 +2,24 @@
 
 use crate::error::{Error, Result};
 use crate::expression::pruning::Bounds;
-use crate::format::{FileColumnStatistics, FileInfo};
-use crate::storage::{ObjectFile, cache_footer, cached_footer, read_range};
+use crate::format::{FileColumnStatistics, FileInfo, Partition, ScanColumn};
+use crate::storage::{ObjectFile, cache_footer, cached_footer, is_remote, read_range};
 use crate::types::{DataType, ScalarValue, TIMESTAMP, common_type, is_decimal, is_integer, normalize_type};
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes read from the end of a file in the hope that they hold the whole footer.
-const TAIL: u64 = 128 << 10;
+/// Bytes read from the end of a file in the hope that they hold the whole footer and the page indexes before it: a
+/// thousandth of the file, within these bounds.
+const TAIL: Range<u64> = 128 << 10..512 << 10;
+/// Page indexes larger than this are read when they are needed.
+const MAX_KEPT_INDEX: usize = 256 << 10;
 /// No sane footer is larger.
 const MAX_FOOTER: u64 = 256 << 20;
 
@@ -26,6 +31,14 @@ pub struct Footer {
     pub schema: SchemaRef,
     /// One per top-level column.
     columns: Vec<FooterColumn>,
+    index: Option<KeptIndex>,
+}
+
+/// The page indexes of all columns as they are in the file: of a remote file, when they came along with its footer.
+#[derive(Debug)]
+struct KeptIndex {
+    start: u64,
+    bytes: Bytes,
 }
 
 #[derive(Debug)]
@@ -35,7 +48,7 @@ struct FooterColumn {
     /// The Parquet leaf, for columns that are one leaf.
     leaf: Option<usize>,
     /// Leaves below this column.
-    leaves: std::ops::Range<usize>,
+    leaves: Range<usize>,
     bounds: Option<RowGroupBounds>,
 }
 
@@ -49,7 +62,8 @@ pub struct RowGroupBounds {
 
 /// Reads the footer and what it tells about rows and columns.
 pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
-    let metadata = Arc::new(read_metadata(file)?);
+    let (metadata, index) = read_metadata(file)?;
+    let metadata = Arc::new(metadata);
     let meta = metadata.file_metadata();
     let schema = Arc::new(parquet_to_arrow_schema(meta.schema_descr(), meta.key_value_metadata())?);
     let mut columns = vec![];
@@ -82,9 +96,10 @@ pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
         metadata,
         schema,
         columns,
+        index,
     };
     // The bounds once more as arrays, and once more as the file's own.
-    let memory = footer.metadata.memory_size() * 2;
+    let memory = footer.metadata.memory_size() * 2 + footer.index.as_ref().map_or(0, |i| i.bytes.len());
     Ok(FileInfo {
         memory,
         columns: footer
@@ -98,7 +113,7 @@ pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
     })
 }
 
-fn read_metadata(file: &ObjectFile) -> Result<ParquetMetaData> {
+fn read_metadata(file: &ObjectFile) -> Result<(ParquetMetaData, Option<KeptIndex>)> {
     if file.size < 12 {
         return Err(Error::bad_file(format!(
             "not a Parquet file: it has only {} bytes",
@@ -106,9 +121,10 @@ fn read_metadata(file: &ObjectFile) -> Result<ParquetMetaData> {
         )));
     }
     if let Some(metadata) = cached_footer(file).and_then(|footer| decode(&footer).ok()) {
-        return Ok(metadata);
+        return Ok((metadata, None));
     }
-    let tail = read_range(file, file.size.saturating_sub(TAIL)..file.size)?;
+    let length = (file.size >> 10).clamp(TAIL.start, TAIL.end);
+    let tail = read_range(file, file.size.saturating_sub(length)..file.size)?;
     let end = tail
         .len()
         .checked_sub(8)
@@ -141,7 +157,23 @@ fn read_metadata(file: &ObjectFile) -> Result<ParquetMetaData> {
     };
     let metadata = decode(&footer)?;
     cache_footer(file, &footer);
-    Ok(metadata)
+    let index = is_remote(file).then(|| kept_index(file, &metadata, &tail)).flatten();
+    Ok((metadata, index))
+}
+
+/// The page indexes, if all are in the `tail` of the file.
+fn kept_index(file: &ObjectFile, metadata: &ParquetMetaData, tail: &[u8]) -> Option<KeptIndex> {
+    let chunks = metadata.row_groups().iter().flat_map(|g| g.columns());
+    let ranges = chunks
+        .flat_map(|c| [c.column_index_range(), c.offset_index_range()])
+        .flatten();
+    let (start, end) = ranges.fold((u64::MAX, 0), |(start, end), r| (start.min(r.start), end.max(r.end)));
+    let before = file.size - tail.len() as u64;
+    let place = usize::try_from(start.checked_sub(before)?).ok()?..usize::try_from(end.checked_sub(before)?).ok()?;
+    let bytes = tail.get(place).filter(|bytes| bytes.len() <= MAX_KEPT_INDEX)?;
+    // A copy, so that it does not keep the whole tail.
+    let bytes = Bytes::copy_from_slice(bytes);
+    Some(KeptIndex { start, bytes })
 }
 
 fn decode(footer: &[u8]) -> Result<ParquetMetaData> {
@@ -156,7 +188,7 @@ fn decode(footer: &[u8]) -> Result<ParquetMetaData> {
 }
 
 /// The leaves of the `root`-th top-level column, which follow those of the one before.
-fn leaf_range(metadata: &ParquetMetaData, root: usize, next: &mut usize) -> std::ops::Range<usize> {
+fn leaf_range(metadata: &ParquetMetaData, root: usize, next: &mut usize) -> Range<usize> {
     let descr = metadata.file_metadata().schema_descr();
     let start = *next;
     while *next < descr.num_columns() && descr.get_column_root_idx(*next) == root {
@@ -191,7 +223,7 @@ fn bounds(
 }
 
 /// Whether values that are read as a wider type keep their order, so that their bounds do too.
-fn keeps_order(stored: &DataType, wanted: &DataType) -> bool {
+pub(super) fn keeps_order(stored: &DataType, wanted: &DataType) -> bool {
     let widens = is_integer(stored) && (is_integer(wanted) || is_decimal(wanted) || *wanted == DataType::Float64)
         || *stored == DataType::Float32 && *wanted == DataType::Float64
         || *stored == DataType::Date32 && *wanted == TIMESTAMP;
@@ -226,6 +258,28 @@ impl Footer {
             .row_groups()
             .get(group)
             .map_or(0, |g| u64::try_from(g.num_rows()).unwrap_or(0))
+    }
+
+    /// What is known of a column of a scan in the partition's row group.
+    pub fn bounds_in(&self, partition: &Partition, wanted: &ScanColumn) -> Option<Bounds> {
+        let group = partition.start as usize;
+        if let Some(value) = wanted.partition_column.and_then(|p| partition.constants.get(p)) {
+            return Some(Bounds::constant(value, self.rows(group)));
+        }
+        self.bounds(self.column(&wanted.name)?, group, &wanted.data_type)
+    }
+
+    /// Whether the page indexes are in memory.
+    pub fn keeps_index(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// These bytes of the file, if they are of the page indexes in memory.
+    pub fn kept_index(&self, range: &Range<u64>) -> Option<Bytes> {
+        let index = self.index.as_ref()?;
+        let start = usize::try_from(range.start.checked_sub(index.start)?).ok()?;
+        let end = usize::try_from(range.end.checked_sub(index.start)?).ok()?;
+        (start <= end && end <= index.bytes.len()).then(|| index.bytes.slice(start..end))
     }
 
     /// The chunks of a column's leaves in a row group.

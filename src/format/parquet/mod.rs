@@ -3,6 +3,9 @@
 mod column;
 pub mod decode;
 mod metadata;
+#[cfg(test)]
+mod page_tests;
+mod pages;
 mod reader;
 mod steps;
 mod write;
@@ -42,29 +45,22 @@ impl FileFormat for ParquetFormat {
         request: &ScanRequest,
     ) -> Result<Vec<Partition>> {
         let footer = Footer::of(info)?;
-        let in_file: Vec<Option<usize>> = request.columns.iter().map(|c| footer.column(&c.name)).collect();
+        let in_file: Vec<usize> = request.columns.iter().filter_map(|c| footer.column(&c.name)).collect();
         let mut partitions = vec![];
         for (index, group) in footer.metadata.row_groups().iter().enumerate() {
-            let bounds = |column: usize| -> Option<Bounds> {
-                let wanted = request.columns.get(column)?;
-                if let Some(value) = wanted.partition_column.and_then(|p| constants.get(p)) {
-                    return Some(Bounds::constant(value, footer.rows(index)));
-                }
-                footer.bounds(in_file.get(column).copied().flatten()?, index, &wanted.data_type)
-            };
-            if group.num_rows() == 0 || !may_match(request, &bounds) {
-                continue;
-            }
-            let bytes = in_file.iter().flatten().map(|&c| footer.column_bytes(c, index)).sum();
-            partitions.push(Partition {
+            let partition = Partition {
                 file: file.clone(),
                 info: info.clone(),
                 constants: constants.to_vec(),
                 start: index as u64,
                 end: index as u64 + 1,
                 rows: Some(footer.rows(index)),
-                bytes,
-            });
+                bytes: in_file.iter().map(|&c| footer.column_bytes(c, index)).sum(),
+            };
+            let bounds = |column: usize| footer.bounds_in(&partition, request.columns.get(column)?);
+            if group.num_rows() > 0 && may_match(request, &bounds) {
+                partitions.push(partition);
+            }
         }
         Ok(partitions)
     }
@@ -73,18 +69,23 @@ impl FileFormat for ParquetFormat {
         Some(Footer::of(info).ok()?.metadata.num_row_groups() as u64)
     }
 
-    fn ranges(&self, partition: &Partition, request: &ScanRequest, filters_first: bool) -> Result<Vec<Range<u64>>> {
+    fn ranges(&self, partition: &Partition, request: &ScanRequest) -> Result<Vec<Range<u64>>> {
+        let wanted = pages::wanted_rows(partition, request)?;
         let all: Vec<usize> = (0..request.columns.len()).collect();
-        let (first, later): (Vec<usize>, Vec<usize>) = match filters_first {
+        let (first, later): (Vec<usize>, Vec<usize>) = match request.progress.hits_are_rare() {
             true => all.into_iter().partition(|&c| reader::is_filter(request, c)),
             false => (all, vec![]),
         };
-        let mut ranges = reader::chunk_ranges(partition, request, &first)?;
-        let later = reader::chunk_ranges(partition, request, &later)?;
+        let mut ranges = reader::ranges(partition, request, &first, &wanted)?;
+        let later = reader::ranges(partition, request, &later, &wanted)?;
         if later.iter().map(|r| r.end - r.start).sum::<u64>() <= ROUND_TRIP {
             ranges.extend(later);
         }
         Ok(ranges)
+    }
+
+    fn index_ranges(&self, partition: &Partition, request: &ScanRequest) -> Result<Vec<Range<u64>>> {
+        pages::asked_index_ranges(partition, request)
     }
 
     fn open(&self, partition: &Partition, request: &Arc<ScanRequest>) -> Result<Box<dyn BatchReader>> {

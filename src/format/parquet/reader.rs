@@ -6,20 +6,27 @@
 //!                                decode the remaining columns at the last positions
 //! ```
 //!
-//! Which one is next is decided by what each has cost per dropped row so far ([`Step`]).
+//! Which one is next is decided by what each has cost per dropped row so far ([`Step`]). Rows that the page index excludes are in
+//! no window. Where rows that are left are rare, all windows of the row group are filtered before the remaining columns are opened,
+//! so that only those of their pages are read that have such rows.
 
 use super::column::ColumnReader;
-use super::decode::chunk_range;
 use super::metadata::Footer;
+use super::pages::{Part, index_ranges, is_all, plan, wanted_rows};
 use super::steps::Step;
 use crate::error::Result;
 use crate::format::{BatchReader, Partition, ScanRequest};
+use crate::runtime::Current;
 use crate::storage::{fetch, is_remote};
 use crate::vector::{Batch, Column};
 use arrow::array::UInt32Array;
 use arrow::buffer::ScalarBuffer;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Rows closer to each other than this are near enough to be asked for as one range.
+const NEAR: usize = 1024;
 
 /// See the module's picture.
 pub struct RowGroupReader {
@@ -27,40 +34,85 @@ pub struct RowGroupReader {
     partition: Partition,
     /// One per column of the request, opened when first needed.
     readers: Vec<Option<ColumnReader>>,
-    /// Rows of the row group passed by so far, and in all.
+    /// Rows that the page index leaves, in ascending ranges.
+    wanted: Vec<Range<usize>>,
+    /// Rows that columns which do not filter are asked for.
+    wanted_late: Vec<Range<usize>>,
+    /// Rows of the row group passed by so far.
     position: usize,
-    rows: usize,
     /// Rows decoded at a time: grows while few rows survive, so that batches do not become tiny.
     window: usize,
+    /// Windows that were filtered before the remaining columns were opened, once that was considered.
+    ahead: Option<VecDeque<Window>>,
+    bytes_left_out: u64,
 }
 
 impl RowGroupReader {
     pub fn new(partition: &Partition, request: &Arc<ScanRequest>) -> Result<Self> {
+        let wanted = wanted_rows(partition, request)?;
         let rows = Footer::of(&partition.info)?.rows(partition.start as usize) as usize;
+        let bytes_left_out = match is_all(&wanted, rows) {
+            true => 0,
+            false => {
+                let all: Vec<usize> = (0..request.columns.len()).collect();
+                let read = ranges(partition, request, &all, &wanted)?;
+                let read: u64 = read.iter().map(|r| r.end - r.start).sum();
+                partition.bytes.saturating_sub(read)
+            }
+        };
         Ok(Self {
             request: request.clone(),
             partition: partition.clone(),
             readers: request.columns.iter().map(|_| None).collect(),
+            wanted_late: wanted.clone(),
+            wanted,
             position: 0,
-            rows,
             window: request.batch_rows.max(1),
+            ahead: None,
+            bytes_left_out,
         })
     }
 
-    fn read_window(&mut self, n: usize) -> Result<Batch> {
+    /// The next rows to look at, if there are any.
+    fn next_rows(&mut self) -> Option<Range<usize>> {
+        let next = self.wanted.partition_point(|range| range.end <= self.position);
+        let range = self.wanted.get(next)?;
+        let start = range.start.max(self.position);
+        self.position = range.end.min(start + self.window);
+        Some(start..self.position)
+    }
+
+    /// The next rows that the predicates and runtime filters leave, with the columns that these looked at.
+    fn next_window(&mut self) -> Result<Option<Window>> {
+        let Some(rows) = self.next_rows() else {
+            return Ok(None);
+        };
         let mut window = Window {
             columns: vec![None; self.readers.len()],
-            read: vec![false; self.readers.len()],
-            n,
+            start: rows.start,
+            n: rows.len(),
             alive: None,
         };
+        self.filter(&mut window)?;
+        if !self.takes_all() {
+            self.request.progress.note_rows(window.n, window.alive.as_deref());
+        }
+        self.adapt(window.n, window.len());
+        Ok(Some(window))
+    }
+
+    fn takes_all(&self) -> bool {
+        self.request.predicates.is_empty() && self.request.runtime_filters.is_empty()
+    }
+
+    fn filter(&mut self, window: &mut Window) -> Result<()> {
         let request = self.request.clone();
         let mut steps = Step::all(&request);
         while window.len() > 0
             && let Some(step) = Step::take_next(&mut steps, &request, &window.columns)
         {
             for &column in step.columns() {
-                self.fetch(column, &mut window)?;
+                self.fetch(column, window)?;
             }
             let positions = step.select(&window.columns, window.len())?;
             window.keep(|c| c < request.output || steps.iter().any(|step| step.columns().contains(&c)));
@@ -68,24 +120,53 @@ impl RowGroupReader {
                 window.narrow(positions)?;
             }
         }
-        let survivors = window.len();
-        if survivors > 0 {
-            let wanted: Vec<usize> = (0..request.output).filter(|&c| window.columns[c].is_none()).collect();
-            self.open(&wanted)?;
+        Ok(())
+    }
+
+    /// Filters windows to the end of the row group, or until a batch of rows is left: then it does not pay to go on.
+    fn look_ahead(&mut self) -> Result<VecDeque<Window>> {
+        let mut ahead = VecDeque::new();
+        let request = self.request.clone();
+        let (filters, late): (Vec<usize>, Vec<usize>) = (0..request.output).partition(|&c| is_filter(&request, c));
+        if late.is_empty() || self.takes_all() || !request.progress.hits_are_rare() {
+            return Ok(ahead);
         }
-        for column in 0..self.readers.len() {
-            if column < request.output && survivors > 0 {
+        let cancel = Current::get().unwrap_or_default().cancel;
+        let (mut rows, mut left): (Vec<Range<usize>>, usize) = (vec![], 0);
+        while left < request.batch_rows
+            && let Some(mut window) = self.next_window()?
+        {
+            cancel.check()?;
+            if window.len() == 0 {
+                continue;
+            }
+            // These columns go on to later rows.
+            for &column in &filters {
                 self.fetch(column, &mut window)?;
             }
-            // What this window did not read is passed over.
-            if !window.read[column]
-                && let Some(reader) = &mut self.readers[column]
-            {
-                reader.skip(n);
+            window.add_rows(&mut rows);
+            left += window.len();
+            ahead.push_back(window);
+        }
+        let rest = self.wanted.iter().filter(|range| range.end > self.position);
+        rows.extend(rest.map(|range| range.start.max(self.position)..range.end));
+        self.wanted_late = rows;
+        Ok(ahead)
+    }
+
+    /// The columns given out, for the rows that are left.
+    fn complete(&mut self, mut window: Window) -> Result<Batch> {
+        let survivors = window.len();
+        if survivors > 0 {
+            let missing: Vec<usize> = (0..self.request.output)
+                .filter(|&c| window.columns[c].is_none())
+                .collect();
+            self.open(&missing)?;
+            for column in missing {
+                self.fetch(column, &mut window)?;
             }
         }
-        self.adapt(n, survivors);
-        let columns = window.columns.into_iter().take(request.output);
+        let columns = window.columns.into_iter().take(self.request.output);
         let columns = columns.map(|c| {
             c.unwrap_or_else(|| Column::Constant {
                 value: empty(),
@@ -101,37 +182,53 @@ impl RowGroupReader {
             return Ok(());
         }
         if self.readers[column].is_none() {
-            let codes = self.prefers_codes(column);
-            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], codes)?;
-            reader.skip(self.position);
-            self.readers[column] = Some(reader);
+            self.readers[column] = Some(self.reader(column)?);
         }
         if let Some(reader) = &mut self.readers[column] {
-            window.read[column] = true;
-            window.columns[column] = Some(match &window.alive {
-                None => reader.read(window.n)?,
-                Some(positions) => reader.read_selected(window.n, positions)?,
-            });
+            window.columns[column] = Some(reader.read(window.start, window.n, window.alive.as_deref())?);
         }
         Ok(())
+    }
+
+    fn reader(&self, column: usize) -> Result<ColumnReader> {
+        ColumnReader::open(
+            &self.partition,
+            &self.request.columns[column],
+            self.prefers_codes(column),
+            self.wanted_of(column),
+            &self.request.progress,
+        )
+    }
+
+    fn wanted_of(&self, column: usize) -> &[Range<usize>] {
+        match is_filter(&self.request, column) {
+            true => &self.wanted,
+            false => &self.wanted_late,
+        }
     }
 
     /// Opens the columns that are not open yet; together, because two dictionaries are decompressed faster than one and one.
     fn open(&mut self, columns: &[usize]) -> Result<()> {
         let new: Vec<usize> = columns.iter().copied().filter(|&c| self.readers[c].is_none()).collect();
-        let _fetch = match is_remote(&self.partition.file) {
-            true => fetch(
-                &self.partition.file,
-                &chunk_ranges(&self.partition, &self.request, &new)?,
-            )?,
-            false => vec![],
-        };
-        for &column in &new {
-            let codes = self.prefers_codes(column);
-            let mut reader = ColumnReader::open(&self.partition, &self.request.columns[column], codes)?;
-            reader.skip(self.position);
-            self.readers[column] = Some(reader);
+        let mut fetches = vec![];
+        if is_remote(&self.partition.file) {
+            let file = &self.partition.file;
+            fetches = fetch(file, &index_ranges(&self.partition, &self.request, &new)?)?;
+            let mut bytes = vec![];
+            for &column in &new {
+                bytes.extend(ranges(
+                    &self.partition,
+                    &self.request,
+                    &[column],
+                    self.wanted_of(column),
+                )?);
+            }
+            fetches.extend(fetch(file, &bytes)?);
         }
+        for &column in &new {
+            self.readers[column] = Some(self.reader(column)?);
+        }
+        drop(fetches);
         if new.len() > 1 {
             let opened = self.readers.iter_mut().enumerate().filter(|(i, _)| new.contains(i));
             let prepared = ColumnReader::prepare(opened.filter_map(|(_, r)| r.as_mut()));
@@ -176,18 +273,25 @@ pub(super) fn is_filter(request: &ScanRequest, column: usize) -> bool {
         || request.runtime_filters.iter().any(|(c, _)| *c == column)
 }
 
-/// Where the chunks of these columns of the request are in the file.
-pub(super) fn chunk_ranges(partition: &Partition, request: &ScanRequest, columns: &[usize]) -> Result<Vec<Range<u64>>> {
+/// Where the `wanted` rows of these columns of the request are in the file.
+pub(super) fn ranges(
+    partition: &Partition,
+    request: &ScanRequest,
+    columns: &[usize],
+    wanted: &[Range<usize>],
+) -> Result<Vec<Range<u64>>> {
     let footer = Footer::of(&partition.info)?;
-    let wanted = columns.iter().filter_map(|&c| request.columns.get(c));
-    let in_file = wanted.filter(|c| c.partition_column.is_none());
+    let asked = columns.iter().filter_map(|&c| request.columns.get(c));
+    let in_file = asked.filter(|c| c.partition_column.is_none());
     let mut ranges = vec![];
-    for column in in_file.filter_map(|c| footer.column(&c.name)) {
-        for chunk in footer.chunks(column, partition.start as usize) {
-            let range = chunk_range(chunk)?;
-            // A chunk that claims to be elsewhere is reported by who reads it.
-            ranges.extend((range.end <= partition.file.size).then_some(range));
-        }
+    for (asked, column) in in_file.filter_map(|c| Some((c, footer.column(&c.name)?))) {
+        let parts = plan(partition, column, &asked.data_type, wanted)?;
+        // A chunk that claims to be elsewhere is reported by who reads it.
+        let there = parts
+            .iter()
+            .filter_map(Part::bytes)
+            .filter(|r| r.end <= partition.file.size);
+        ranges.extend(there.cloned());
     }
     Ok(ranges)
 }
@@ -199,13 +303,21 @@ fn empty() -> arrow::array::ArrayRef {
 
 impl BatchReader for RowGroupReader {
     fn next(&mut self) -> Result<Option<Batch>> {
-        let n = self.window.min(self.rows - self.position);
-        if n == 0 {
-            return Ok(None);
-        }
-        let batch = self.read_window(n)?;
-        self.position += n;
-        Ok(Some(batch))
+        let mut ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.look_ahead()?,
+        };
+        let window = ahead.pop_front();
+        self.ahead = Some(ahead);
+        let window = match window {
+            Some(window) => Some(window),
+            None => self.next_window()?,
+        };
+        window.map(|window| self.complete(window)).transpose()
+    }
+
+    fn bytes_left_out(&self) -> u64 {
+        self.bytes_left_out
     }
 
     fn memory_size(&self) -> usize {
@@ -216,8 +328,8 @@ impl BatchReader for RowGroupReader {
 /// The rows being decoded. Columns hold only the rows alive.
 struct Window {
     columns: Vec<Option<Column>>,
-    /// Columns that were decoded, whether they are still there or not.
-    read: Vec<bool>,
+    /// The first of the `n` rows in the row group.
+    start: usize,
     n: usize,
     /// Positions alive among the `n` rows; `None` means all.
     alive: Option<ScalarBuffer<u32>>,
@@ -232,6 +344,21 @@ impl Window {
     fn keep(&mut self, wanted: impl Fn(usize) -> bool) {
         for (i, column) in self.columns.iter_mut().enumerate() {
             column.take_if(|_| !wanted(i));
+        }
+    }
+
+    /// Adds the rows alive to ascending ranges of rows of the row group.
+    fn add_rows(&self, ranges: &mut Vec<Range<usize>>) {
+        let mut add = |rows: Range<usize>| match ranges.last_mut() {
+            Some(last) if last.end + NEAR >= rows.start => last.end = rows.end,
+            _ => ranges.push(rows),
+        };
+        match &self.alive {
+            None => add(self.start..self.start + self.n),
+            Some(alive) => {
+                let rows = alive.iter().map(|&p| self.start + p as usize);
+                rows.for_each(|row| add(row..row + 1));
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Planner, Required, Stream, lower_conjuncts};
 use crate::catalog::TableSource;
 use crate::error::{Error, Result};
-use crate::format::{BadRows, ScanColumn, ScanRequest};
+use crate::format::{BadRows, ScanColumn, ScanProgress, ScanRequest};
 use crate::logical;
 use crate::physical::project::Filter;
 use crate::physical::scan::{FileScan, MemoryScan};
@@ -81,6 +81,7 @@ impl Planner<'_> {
                     runtime_filters: runtime_filters.collect(),
                     batch_rows: self.context.config.batch_size,
                     bad_rows: BadRows::new(files.format.bad_rows(), &self.context.config, &self.context.metrics)?,
+                    progress: ScanProgress::default(),
                 };
                 let limit = node.limit.filter(|_| node.filters.is_empty());
                 let scan = FileScan::new(node.table.clone(), request, limit);

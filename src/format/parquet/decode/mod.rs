@@ -6,7 +6,8 @@
 //! ValueDecoder  the dense values of one page             (fixed, boolean, strings; delta and codes below them)
 //! ```
 //!
-//! A page that holds no asked row is passed over by its header and never decompressed. Dictionary codes can leave the
+//! A page that holds no asked row is passed over by its header and never decompressed; it need not even be there, if it is
+//! known how many rows it has ([`ChunkPart::LeftOut`]). Dictionary codes can leave the
 //! decoder as codes. Nested columns, INT96 and rare codecs are for parquet-rs: ask [`supports`] and
 //! [`supports_encodings`] first. Corrupt bytes are [`BadFile`](crate::error::ErrorKind::BadFile) errors; the caller adds
 //! file, row group and column.
@@ -36,7 +37,8 @@ use arrow::datatypes::DataType;
 use bytes::Bytes;
 use codes::CodeCursor;
 use header::PageKind;
-use page::{PageWalker, RawPage};
+pub use page::ChunkPart;
+use page::{NextPage, PageWalker, RawPage};
 use parquet::basic::{Encoding, Type};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::schema::types::ColumnDescriptor;
@@ -226,6 +228,11 @@ enum Current {
         at: usize,
         rows: usize,
     },
+    /// Not there: pages whose rows can only be passed over.
+    LeftOut {
+        at: usize,
+        rows: usize,
+    },
     Open(OpenPage),
 }
 
@@ -289,6 +296,21 @@ impl ColumnDecoder {
         chunk_rows: usize,
         codes: Codes,
     ) -> Result<Self> {
+        let whole = ChunkPart::Pages {
+            bytes: chunk,
+            rows: None,
+        };
+        Self::of_parts(vec![whole], meta, target, chunk_rows, codes)
+    }
+
+    /// The same for a column chunk of which some pages were not read.
+    pub fn of_parts(
+        parts: Vec<ChunkPart>,
+        meta: &ColumnChunkMetaData,
+        target: &DataType,
+        chunk_rows: usize,
+        codes: Codes,
+    ) -> Result<Self> {
         let desc = meta.column_descr();
         let Some(plan) = target::plan(desc, target) else {
             let found = desc.physical_type();
@@ -298,7 +320,7 @@ impl ColumnDecoder {
             )));
         };
         Ok(Self {
-            pages: PageWalker::new(chunk, meta.compression(), meta.uncompressed_size())?,
+            pages: PageWalker::new(parts, meta.compression(), meta.uncompressed_size())?,
             nullable: desc.max_def_level() == 1,
             codes,
             is_views: matches!(plan, Plan::Views { .. }),
@@ -416,18 +438,12 @@ impl ColumnDecoder {
     fn meet_page(&mut self) -> Result<bool> {
         while self.rows_left() == 0 {
             self.drop_page();
-            let Some(page) = self.pages.next_data_page()? else {
+            let Some(next) = self.pages.next_data_page()? else {
                 return Ok(false);
             };
-            let rows = match page.header.kind {
-                PageKind::DataV1 { values, .. } => values,
-                PageKind::DataV2 { values, rows, .. } if values == rows => rows,
-                PageKind::DataV2 { values, rows, .. } => {
-                    return Err(bad(format!(
-                        "a page of {values} values in {rows} rows in a column without lists"
-                    )));
-                }
-                PageKind::Dictionary { .. } | PageKind::Other => 0,
+            let rows = match &next {
+                NextPage::Page(page) => page.rows()?,
+                NextPage::LeftOut(rows) => *rows,
             };
             let Some(ahead) = self.rows_ahead.checked_sub(rows) else {
                 return Err(bad(format!(
@@ -436,7 +452,10 @@ impl ColumnDecoder {
                 )));
             };
             self.rows_ahead = ahead;
-            self.page = Current::Closed { page, at: 0, rows };
+            self.page = match next {
+                NextPage::Page(page) => Current::Closed { page, at: 0, rows },
+                NextPage::LeftOut(rows) => Current::LeftOut { at: 0, rows },
+            };
         }
         Ok(true)
     }
@@ -444,14 +463,16 @@ impl ColumnDecoder {
     fn rows_left(&self) -> usize {
         match &self.page {
             Current::None => 0,
-            Current::Closed { at, rows, .. } | Current::Open(OpenPage { at, rows, .. }) => rows - at,
+            Current::Closed { at, rows, .. }
+            | Current::LeftOut { at, rows }
+            | Current::Open(OpenPage { at, rows, .. }) => rows - at,
         }
     }
 
     fn drop_page(&mut self) {
         match std::mem::replace(&mut self.page, Current::None) {
             Current::None => {}
-            Current::Closed { .. } => self.has_skipped = true,
+            Current::Closed { .. } | Current::LeftOut { .. } => self.has_skipped = true,
             Current::Open(OpenPage { bytes, codes, .. }) => {
                 self.has_skipped = false;
                 drop(codes);
@@ -465,6 +486,7 @@ impl ColumnDecoder {
     fn open_page(&mut self) -> Result<()> {
         let (page, skipped, rows) = match std::mem::replace(&mut self.page, Current::None) {
             Current::Closed { page, at, rows } => (page, at, rows),
+            Current::LeftOut { .. } => return Err(Error::internal("a row is wanted whose page was not read")),
             other => {
                 self.page = other;
                 return Ok(());
@@ -559,7 +581,7 @@ impl ColumnDecoder {
     fn skip_span(&mut self, n: usize) -> Result<()> {
         match &mut self.page {
             Current::None => Ok(()),
-            Current::Closed { at, .. } => {
+            Current::Closed { at, .. } | Current::LeftOut { at, .. } => {
                 *at += n;
                 Ok(())
             }

@@ -8,14 +8,46 @@ use crate::vector::snappy::{SnappyJob, decompress_snappy_pair};
 use arrow::buffer::Buffer;
 use bytes::Bytes;
 use parquet::basic::Compression;
+use std::collections::VecDeque;
+
+/// A part of a column chunk.
+#[derive(Debug, Clone)]
+pub enum ChunkPart {
+    /// Pages that follow each other, and how many rows they have if that is known beforehand.
+    Pages { bytes: Bytes, rows: Option<usize> },
+    /// Pages that were not read because none of their rows is wanted.
+    LeftOut { rows: usize },
+}
+
+/// What comes next in a column chunk.
+#[derive(Debug)]
+pub enum NextPage {
+    Page(RawPage),
+    /// So many rows in pages that were not read.
+    LeftOut(usize),
+}
 
 /// A page whose header has been read and whose body is still compressed.
 #[derive(Debug, Clone)]
 pub struct RawPage {
     pub header: PageHeader,
-    /// Where the body begins in the chunk: a name for the page.
+    /// Where the body begins among all bytes that were read: a name for the page.
     start: usize,
     body: Bytes,
+}
+
+impl RawPage {
+    /// Rows of a data page of a column without lists.
+    pub fn rows(&self) -> Result<usize> {
+        match self.header.kind {
+            PageKind::DataV1 { values, .. } => Ok(values),
+            PageKind::DataV2 { values, rows, .. } if values == rows => Ok(rows),
+            PageKind::DataV2 { values, rows, .. } => Err(bad(format!(
+                "a page of {values} values in {rows} rows in a column without lists"
+            ))),
+            PageKind::Dictionary { .. } | PageKind::Other => Ok(0),
+        }
+    }
 }
 
 /// The bytes of a page: definition levels (v2 only) and the rest.
@@ -44,10 +76,16 @@ impl Parts {
     }
 }
 
-/// Walks over the pages of a column chunk that lies in memory.
+/// Walks over the pages of a column chunk that lies in memory, wholly or in parts.
 pub struct PageWalker {
-    chunk: Bytes,
+    /// The part that the next page is in, and how many bytes were before it.
+    part: Bytes,
+    before: usize,
+    /// Where the next page begins in the part.
     at: usize,
+    /// Rows of the part's pages to come, if that is known.
+    rows_left: Option<usize>,
+    later: VecDeque<ChunkPart>,
     codec: Codec,
     compressed: bool,
     /// Largest page that is believed.
@@ -64,12 +102,15 @@ pub struct PageWalker {
 const SMALL_PAGE_BYTES: usize = 16 << 20;
 
 impl PageWalker {
-    /// `chunk` is the bytes of the column chunk, dictionary page included; `uncompressed` what the footer says it grows to.
-    pub fn new(chunk: Bytes, compression: Compression, uncompressed: i64) -> Result<Self> {
+    /// `parts` make up the column chunk, dictionary page included; `uncompressed` is what the footer says it grows to.
+    pub fn new(parts: Vec<ChunkPart>, compression: Compression, uncompressed: i64) -> Result<Self> {
         let announced = usize::try_from(uncompressed).unwrap_or(0);
         Ok(Self {
-            chunk,
+            part: Bytes::new(),
+            before: 0,
             at: 0,
+            rows_left: None,
+            later: parts.into(),
             codec: Codec::new(compression)?,
             compressed: compression != Compression::UNCOMPRESSED,
             max_page: announced.clamp(SMALL_PAGE_BYTES, MAX_PAGE_BYTES),
@@ -81,27 +122,55 @@ impl PageWalker {
     }
 
     /// The next data page; a dictionary page on the way is kept for [`take_dictionary`](Self::take_dictionary).
-    pub fn next_data_page(&mut self) -> Result<Option<RawPage>> {
-        while let Some(page) = self.peek()? {
-            self.at = page.start + page.body.len();
-            match page.header.kind {
-                PageKind::DataV1 { .. } | PageKind::DataV2 { .. } => return Ok(Some(page)),
-                PageKind::Dictionary { .. } if self.has_dictionary => {
-                    return Err(bad("a second dictionary page in one column chunk"));
+    pub fn next_data_page(&mut self) -> Result<Option<NextPage>> {
+        loop {
+            while let Some(page) = self.peek()? {
+                self.at = page.start - self.before + page.body.len();
+                match page.header.kind {
+                    PageKind::DataV1 { .. } | PageKind::DataV2 { .. } => {
+                        self.count_rows(page.rows()?)?;
+                        return Ok(Some(NextPage::Page(page)));
+                    }
+                    PageKind::Dictionary { .. } if self.has_dictionary => {
+                        return Err(bad("a second dictionary page in one column chunk"));
+                    }
+                    PageKind::Dictionary { .. } => {
+                        self.has_dictionary = true;
+                        self.dictionary = Some(page);
+                    }
+                    PageKind::Other => {}
                 }
-                PageKind::Dictionary { .. } => {
-                    self.has_dictionary = true;
-                    self.dictionary = Some(page);
+            }
+            if let Some(missing @ 1..) = self.rows_left {
+                return Err(bad(format!("pages have {missing} rows less than the page index says")));
+            }
+            match self.later.pop_front() {
+                Some(ChunkPart::Pages { bytes, rows }) => {
+                    self.before += self.part.len();
+                    self.part = bytes;
+                    self.at = 0;
+                    self.rows_left = rows;
                 }
-                PageKind::Other => {}
+                Some(ChunkPart::LeftOut { rows }) => return Ok(Some(NextPage::LeftOut(rows))),
+                None => return Ok(None),
             }
         }
-        Ok(None)
     }
 
-    /// The page that comes next, of whatever kind.
+    /// Takes the rows of a page off those that the part has by the page index.
+    fn count_rows(&mut self, rows: usize) -> Result<()> {
+        if let Some(left) = &mut self.rows_left {
+            let Some(rest) = left.checked_sub(rows) else {
+                return Err(bad(format!("a page of {rows} rows where the page index says {left}")));
+            };
+            *left = rest;
+        }
+        Ok(())
+    }
+
+    /// The page that comes next in the part, of whatever kind.
     fn peek(&self) -> Result<Option<RawPage>> {
-        let Some(rest) = self.chunk.get(self.at..).filter(|rest| !rest.is_empty()) else {
+        let Some(rest) = self.part.get(self.at..).filter(|rest| !rest.is_empty()) else {
             return Ok(None);
         };
         let (header, len) = read_page_header(rest)?;
@@ -121,8 +190,8 @@ impl PageWalker {
         }
         Ok(Some(RawPage {
             header,
-            start,
-            body: self.chunk.slice(start..start + header.compressed),
+            start: self.before + start,
+            body: self.part.slice(start..start + header.compressed),
         }))
     }
 
@@ -267,7 +336,11 @@ impl PageWalker {
     /// Bytes held: the chunk as it was read, and pages that are not open.
     pub fn memory_size(&self) -> usize {
         let ready: usize = self.ready.iter().map(|(_, bytes)| bytes.capacity()).sum();
-        self.chunk.len() + self.spare.capacity() + ready
+        let later = self.later.iter().map(|part| match part {
+            ChunkPart::Pages { bytes, .. } => bytes.len(),
+            ChunkPart::LeftOut { .. } => 0,
+        });
+        self.part.len() + later.sum::<usize>() + self.spare.capacity() + ready
     }
 
     /// Gives the memory of a page back, if no array points into it.
