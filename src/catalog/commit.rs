@@ -18,9 +18,13 @@
 //! do not look at the log may see the files come one after the other.
 //!
 //! Before the commit a write that fails, or is killed, has changed nothing; what it left is removed by the next write or by
-//! `lakebed txn gc`. After the commit the next writer, or a reader who finds it open for some seconds, finishes it: every step
-//! can be repeated by anybody, at the same time even. On a disk a lock tells whether the writer still lives; its name stands
+//! `lakebed txn gc`. When nobody can be asked whether the commit has happened, all stays until that is known. After the commit
+//! the next writer, or a reader who finds it open for some seconds, finishes it: every step can be repeated by anybody, at the same time even. On a disk a lock tells whether the writer still lives; its name stands
 //! beside the folder, and the operating system lets go of it however the process ends.
+
+mod point;
+#[cfg(test)]
+mod tests;
 
 use super::elsewhere::{self, Elsewhere};
 use super::lock::Lock;
@@ -29,6 +33,8 @@ use super::places::TableFile;
 pub use super::visible::{files_of, list_consistently};
 use crate::error::{Error, Result};
 use crate::storage::{Folder, Location, Object, Placement, StagedFile, StagedFiles, forget_open_files, publish};
+use point::{Fate, check_ended, fate};
+pub(super) use point::{commit_point, give_up};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
@@ -287,17 +293,27 @@ impl Staging {
             },
         };
         write_manifest(&self.root, &self.home, &manifest)?;
-        let begin = match commit_point(&self.root, &manifest) {
+        let begin = match commit_point(&self.root, &manifest).map_err(|e| fate(&self.root, &manifest, e)) {
             Ok(begin) => Some(begin),
-            Err(e) if is_committed_after(&self.root, &self.id, &e)? => None,
-            Err(e) => return Err(e),
+            Err(Fate::Committed) => None,
+            Err(Fate::Never(e)) => return Err(e),
+            Err(Fate::Unknown(e)) => {
+                // Whoever finds the entry in the log needs the manifest and the files.
+                self.done = true;
+                return Err(e);
+            }
         };
         // From here on dropping must not remove anything.
         self.done = true;
-        finish_own(&self.root, &self.id, begin).map_err(|e| {
+        let ended = carry_out(&self.root, &self.id).map_err(|e| {
             e.context(format!("the write {} is committed, but not yet visible", self.id))
                 .with_hint("the next statement that writes to the target finishes it, and so does `lakebed txn resume`")
-        })
+        })?;
+        if let Some(begin) = begin.filter(|_| !ended) {
+            check_ended(&self.root, &self.id, begin)?;
+        }
+        tidy_up(&self.root, &self.id);
+        Ok(())
     }
 
     /// Lets go of what belongs to the write only.
@@ -390,137 +406,20 @@ pub(super) fn read_manifest(root: &Folder, id: &str) -> Result<Option<Manifest>>
     }
 }
 
-/// Adds the entry to the log that commits the write.
-///
-/// Gives the number of the entry.
-///
-/// # Errors
-/// `Conflict` when somebody wrote since the write began what it cannot stand beside, or gave the write up.
-pub(super) fn commit_point(root: &Folder, manifest: &Manifest) -> Result<u64> {
-    let next = |newest: &Entry, newer: &[Entry]| {
-        if let Some(other) = newer.iter().find(|entry| conflicts(manifest, entry)) {
-            return Err(conflict(root, manifest, other));
-        }
-        let mut open = newest.open.clone();
-        open.push(Open {
-            id: manifest.id.clone(),
-            state: State::Publishing,
-            since: log::now(),
-            replaces: manifest.removes(),
-            own_names: manifest.own_names,
-        });
-        Ok(Some(Entry {
-            action: Action::Begin,
-            ids: vec![manifest.id.clone()],
-            replaces: manifest.replaces,
-            touched: manifest.touched.clone(),
-            open,
-            ..Default::default()
-        }))
-    };
-    let entry = log::append(root, manifest.base, next)?;
-    entry
-        .map(|entry| entry.sequence)
-        .ok_or_else(|| Error::internal("a commit without an entry"))
-}
-
-/// After the writer has found its commit no more open: that somebody ended it, as the log says. Otherwise the store has let
-/// two writers create the same entry, one of which is lost.
-fn check_ended(root: &Folder, id: &str, begin: u64) -> Result<()> {
-    let newest = log::newest(root)?.unwrap_or_default().sequence;
-    let ended = |entry: &Entry| matches!(entry.action, Action::End) && entry.ids.iter().any(|i| i == id);
-    match log::newer(root, begin, newest)? {
-        Some(entries) if !entries.iter().any(ended) => Err(Error::storage(format!(
-            "the store of {} does not create objects only where none are: another writer's entry of the log has replaced \
-             that of the write {id}",
-            root.shown("")
-        ))
-        .with_hint("writers at the same time are not safe on this store; the files are still in _txn")),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a write cannot be committed after an entry that came since it began. Writes that only add files can stand beside
-/// each other; one that replaces files has to know all that were there.
-fn conflicts(manifest: &Manifest, other: &Entry) -> bool {
-    match other.action {
-        Action::Abort => other.ids.contains(&manifest.id),
-        Action::Begin => {
-            let all = |touched: &[String]| touched.iter().any(|t| t == EVERYTHING);
-            let overlap = all(&manifest.touched)
-                || all(&other.touched)
-                || manifest.touched.iter().any(|t| other.touched.contains(t));
-            (manifest.replaces || other.replaces) && overlap
-        }
-        Action::End | Action::Clean => false,
-    }
-}
-
-fn conflict(root: &Folder, manifest: &Manifest, other: &Entry) -> Error {
-    let target = root.shown("");
-    match other.action {
-        Action::Abort => Error::conflict(format!(
-            "the write {} to {target} was given up by somebody else",
-            manifest.id
-        )),
-        _ => {
-            let shown = |touched: &[String]| match touched.first().map(String::as_str) {
-                None | Some(EVERYTHING | "") => String::new(),
-                Some(first) if touched.len() == 1 => format!(", partition {first}"),
-                Some(first) => format!(", partitions {first} and {} more", touched.len() - 1),
-            };
-            let who = other.ids.join(", ");
-            Error::conflict(format!(
-                "somebody else wrote to {target}{} at the same time (write {who})",
-                shown(&other.touched)
-            ))
-        }
-    }
-    .with_hint("nothing was changed; run the statement again")
-}
-
-/// After an error of the commit point: whether the entry was added nevertheless. When it was not, an entry is added which
-/// says that it never will, since the request may still be under way.
-fn is_committed_after(root: &Folder, id: &str, error: &Error) -> Result<bool> {
-    if error.kind() == crate::ErrorKind::Conflict {
-        return Ok(false);
-    }
-    give_up(root, &[id.to_string()])
-        .map(|committed| !committed.is_empty())
-        .map_err(|_| {
-            error.clone().with_hint(format!(
-            "whether the write {id} is committed is not known; `lakebed txn list {0}` tells, `lakebed txn resume` and \
-             `lakebed txn abort` end it",
-            root.shown("")
-        ))
-        })
-}
-
-/// Says in the log that writes will never be committed; gives those that are committed already.
-pub(super) fn give_up(root: &Folder, ids: &[String]) -> Result<Vec<String>> {
-    let mut committed = vec![];
-    log::append(root, u64::MAX, |newest, _| {
-        let is_open = |id: &&String| newest.open.iter().any(|open| open.id == **id);
-        committed = ids.iter().filter(is_open).cloned().collect();
-        let given_up: Vec<String> = ids.iter().filter(|id| !is_open(id)).cloned().collect();
-        let entry = Entry {
-            action: Action::Abort,
-            ids: given_up.clone(),
-            open: newest.open.clone(),
-            ..Default::default()
-        };
-        Ok((!given_up.is_empty()).then_some(entry))
-    })?;
-    Ok(committed)
-}
-
 /// Does what is left to do of a committed write. Others may do the same at the same time.
 pub(super) fn finish(root: &Folder, id: &str) -> Result<()> {
-    finish_own(root, id, None)
+    carry_out(root, id)?;
+    tidy_up(root, id);
+    Ok(())
 }
 
-/// The same by the writer itself, which knows the number of its entry in the log.
-fn finish_own(root: &Folder, id: &str, begin: Option<u64>) -> Result<()> {
+/// The write is done; what cannot be tidied up now is tidied up by the next.
+fn tidy_up(root: &Folder, id: &str) {
+    let _ = crate::storage::discard(root, &home_of(id));
+}
+
+/// Takes a committed write to its end; whether it was this caller who said in the log that it is over.
+fn carry_out(root: &Folder, id: &str) -> Result<bool> {
     let mut ended = false;
     loop {
         let newest = log::newest(root)?.unwrap_or_default();
@@ -553,12 +452,7 @@ fn finish_own(root: &Folder, id: &str, begin: Option<u64>) -> Result<()> {
             Err(e) => return Err(e),
         }
     }
-    if let Some(begin) = begin.filter(|_| !ended) {
-        check_ended(root, id, begin)?;
-    }
-    // The write is done; what cannot be tidied up now is tidied up by the next.
-    let _ = crate::storage::discard(root, &home_of(id));
-    Ok(())
+    Ok(ended)
 }
 
 pub(super) fn still_open(root: &Folder, open: &Open) -> Result<bool> {
@@ -654,9 +548,19 @@ pub(super) fn new_id() -> String {
     format!("{}_{random:016x}", chrono::Utc::now().format("%Y%m%d_%H%M%S"))
 }
 
+/// The id of a statement that is part of a file's name.
+pub(super) fn id_in(name: &str) -> Option<&str> {
+    const FORM: &[u8] = b"00000000_000000_xxxxxxxxxxxxxxxx";
+    let fits = |form: u8, byte: u8| match form {
+        b'0' => byte.is_ascii_digit(),
+        b'x' => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        other => byte == other,
+    };
+    let is_id = |text: &[u8]| FORM.iter().zip(text).all(|(form, byte)| fits(*form, *byte));
+    let at = name.as_bytes().windows(FORM.len()).position(is_id)?;
+    name.get(at..at + FORM.len())
+}
+
 pub(super) fn at(path: &Path, e: std::io::Error) -> Error {
     Error::storage(format!("{}: {e}", path.display()))
 }
-
-#[cfg(test)]
-mod tests;

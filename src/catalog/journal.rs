@@ -8,6 +8,8 @@
 //!   ID.json is removed                             ID.json is removed
 //! ```
 //!
+//! A table that gets another name is moved in the same way (`rename.rs`).
+//!
 //! Two things cannot change in one step. So what is intended is written down first. Whoever looks a name up that is not there
 //! and finds a journal does the rest, if the commit has happened; its owner then finds it done, which is as well. A journal
 //! whose commit has not happened is left alone while its owner lives: on a disk a lock beside it tells, in a bucket its age.
@@ -28,7 +30,9 @@ use std::time::Duration;
 #[derive(Debug, Serialize, Deserialize)]
 struct Intention {
     change: Change,
-    table: TableDefinition,
+    /// The table that comes or goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<TableDefinition>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +42,8 @@ enum Change {
     Create(String),
     /// These files below the table's folder go with it: only these, since a new table may come to the same place.
     Drop(Vec<String>),
+    /// What has the first name, in a database each, gets the second.
+    Rename((String, String), (String, String)),
 }
 
 /// What this process intends. Dropped before it is [`done`](Journal::done), it stays for the next who looks, who finds out
@@ -54,21 +60,27 @@ impl Journal {
     /// Writes down that files whose names start with `prefix` are to appear at the table's location, and the table with
     /// them.
     pub fn create(catalog: &Catalog, table: &TableDefinition, prefix: &str) -> Result<Self> {
-        Self::begin(catalog, Change::Create(prefix.into()), table)
+        Self::begin(catalog, Change::Create(prefix.into()), Some(table))
+    }
+
+    /// Writes down that an object is to get another name.
+    pub(super) fn rename(catalog: &Catalog, from: (&str, &str), to: (&str, &str)) -> Result<Self> {
+        let owned = |(database, name): (&str, &str)| (database.to_string(), name.to_string());
+        Self::begin(catalog, Change::Rename(owned(from), owned(to)), None)
     }
 
     /// Removes a table from the catalog, and then its files.
     pub fn drop_table(catalog: &Catalog, table: &TableDefinition) -> Result<()> {
         let files = Folder::parse(&table.location)?;
         let all: Vec<String> = files.list("")?.into_iter().map(|o: Object| o.path).collect();
-        let journal = Self::begin(catalog, Change::Drop(all.clone()), table)?;
-        catalog.drop(&table.database, &table.name)?;
+        let journal = Self::begin(catalog, Change::Drop(all.clone()), Some(table))?;
+        catalog.drop_table(table)?;
         remove_files(&files, &all)?;
         journal.done();
         Ok(())
     }
 
-    fn begin(catalog: &Catalog, change: Change, table: &TableDefinition) -> Result<Self> {
+    fn begin(catalog: &Catalog, change: Change, table: Option<&TableDefinition>) -> Result<Self> {
         let warehouse = catalog.warehouse().clone();
         let mut id = commit::new_id();
         let lock = match warehouse.local() {
@@ -88,7 +100,7 @@ impl Journal {
         };
         let intention = Intention {
             change,
-            table: table.clone(),
+            table: table.cloned(),
         };
         let text = serde_json::to_vec_pretty(&intention).map_err(|e| Error::internal(format!("journal: {e}")))?;
         match journal.warehouse.write(&journal.path, text.into()) {
@@ -115,10 +127,13 @@ impl Journal {
         added
     }
 
-    /// Publishing the files failed. Unless that was after the commit point, nothing will happen any more.
+    /// Publishing the files failed. Unless that was after the commit point, or nobody knows, nothing will happen any more.
     pub fn failed(self, table: &TableDefinition, prefix: &str) {
-        let published = Folder::parse(&table.location).and_then(|files| commit::is_published(&files, prefix));
-        if matches!(published, Ok(false)) {
+        let may_come = |files: Folder| -> Result<bool> {
+            // The manifest stays as long as it is needed.
+            Ok(commit::is_published(&files, prefix)? || commit::read_manifest(&files, prefix)?.is_some())
+        };
+        if matches!(Folder::parse(&table.location).and_then(may_come), Ok(false)) {
             self.done();
         }
     }
@@ -237,6 +252,14 @@ fn finish(catalog: &Catalog, journal: &str, dead: bool) -> Result<bool> {
     let Ok(Intention { change, table }) = serde_json::from_slice(&text) else {
         return Ok(dead);
     };
+    if let Change::Rename((database, name), _) = &change {
+        return match catalog.finish_rename(database, name) {
+            // When nothing has moved yet, its owner may be about to do it.
+            Ok(moved) => Ok(moved || dead || !catalog.is_remembered(database, name)?),
+            Err(e) => Ok(e.kind() == ErrorKind::Plan),
+        };
+    }
+    let Some(table) = table else { return Ok(dead) };
     let files = Folder::parse(&table.location)?;
     match change {
         Change::Create(prefix) if commit::is_published(&files, &prefix)? => match catalog.add_entry(table) {
@@ -247,7 +270,7 @@ fn finish(catalog: &Catalog, journal: &str, dead: bool) -> Result<bool> {
             remove_files(&files, &paths).map(|()| true)
         }
         Change::Create(prefix) if dead => super::transactions::remove(&files, &prefix).map(|()| true),
-        Change::Create(_) | Change::Drop(_) => Ok(dead),
+        Change::Create(_) | Change::Drop(_) | Change::Rename(..) => Ok(dead),
     }
 }
 
@@ -352,10 +375,10 @@ mod tests {
         let table = CatalogObject::Table(lake.table.clone());
         lake.catalog.create(table, IfExists::Error, false).unwrap();
         let files = vec![lake.name()];
-        drop(Journal::begin(&lake.catalog, Change::Drop(files.clone()), &lake.table).unwrap());
+        drop(Journal::begin(&lake.catalog, Change::Drop(files.clone()), Some(&lake.table)).unwrap());
         lake.catalog.objects("default").unwrap();
         assert!(lake.found() && lake.files() == 1 && !lake.pending());
-        let journal = Journal::begin(&lake.catalog, Change::Drop(files), &lake.table).unwrap();
+        let journal = Journal::begin(&lake.catalog, Change::Drop(files), Some(&lake.table)).unwrap();
         lake.catalog.drop("default", "t").unwrap();
         assert!(
             !lake.found() && lake.files() == 0,
@@ -384,7 +407,7 @@ mod tests {
     #[test]
     fn half_a_journal_means_nothing() {
         let lake = lake();
-        let journal = Journal::begin(&lake.catalog, Change::Drop(vec![]), &lake.table).unwrap();
+        let journal = Journal::begin(&lake.catalog, Change::Drop(vec![]), Some(&lake.table)).unwrap();
         fs::write(lake.dir.path().join("lake").join(&journal.path), "{\"change\":").unwrap();
         drop(journal);
         assert!(!lake.found() && !lake.pending());

@@ -15,6 +15,7 @@ mod partitions;
 mod places;
 mod projection;
 mod registration;
+mod rename;
 mod resolve;
 mod statistics;
 mod store;

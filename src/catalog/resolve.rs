@@ -130,11 +130,14 @@ fn over_files(
 /// # Errors
 /// When there are none, they cannot be read, or have columns whose types do not meet.
 pub fn resolve_files(reference: &FilesReference, threads: usize) -> Result<Table> {
-    let mut files = vec![];
+    let (mut files, mut shown) = (vec![], vec![]);
     for location in &reference.locations {
-        files.extend(list_table(&Location::parse(location)?)?);
+        let location = Location::parse(location)?;
+        files.extend(list_table(&location)?);
+        // Without what is secret in it.
+        shown.push(location.text.to_string());
     }
-    let shown = reference.locations.join(", ");
+    let shown = shown.join(", ");
     let Some(first) = files.first() else {
         return Err(Error::storage(format!("there are no files in \"{shown}\"")));
     };

@@ -5,7 +5,8 @@
 //!   _catalog/databases/sales.json        one file per database,
 //!   _catalog/objects/sales/orders.json   … per table or view
 //!   _catalog/objects/sales/orders.partitions   … per table with registered partitions
-//!   _catalog/pending/                    what is being done to files and entries together (`journal.rs`)
+//!   _catalog/pending/                    what is being done to several of them together (`journal.rs`)
+//!   _catalog/taken/                      folders of tables with other names than theirs (`rename.rs`)
 //!   sales/orders/…                       files of managed tables
 //! ```
 //!
@@ -15,14 +16,15 @@
 //! but temporary objects, which hide those of the warehouse and end with the session. No folder is made before something is
 //! to be remembered.
 
-use super::definition::{CatalogObject, DatabaseDefinition, PartitionDefinition, TableDefinition};
+use super::definition::{CatalogObject, DatabaseDefinition, PartitionDefinition, TableDefinition, ViewDefinition};
 use super::journal;
+use super::rename::renamed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Folder;
 use bytes::Bytes;
 use parking_lot::RwLock;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The database that always exists.
@@ -42,6 +44,44 @@ pub enum IfExists {
 pub struct Catalog {
     warehouse: Folder,
     temporary: RwLock<Temporary>,
+}
+
+/// What the file of a name says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Stored {
+    Table(TableDefinition),
+    View(ViewDefinition),
+    /// The object that had this name has another one (`rename.rs`).
+    Moved {
+        database: String,
+        name: String,
+        object: Box<CatalogObject>,
+    },
+}
+
+impl From<CatalogObject> for Stored {
+    fn from(object: CatalogObject) -> Self {
+        match object {
+            CatalogObject::Table(table) => Self::Table(table),
+            CatalogObject::View(view) => Self::View(view),
+        }
+    }
+}
+
+impl Stored {
+    pub(super) fn is_moved(&self) -> bool {
+        matches!(self, Self::Moved { .. })
+    }
+
+    /// The object that has this name.
+    fn object(self) -> Option<CatalogObject> {
+        match self {
+            Self::Table(table) => Some(CatalogObject::Table(table)),
+            Self::View(view) => Some(CatalogObject::View(view)),
+            Self::Moved { .. } => None,
+        }
+    }
 }
 
 /// What only this session knows.
@@ -152,7 +192,7 @@ impl Catalog {
     pub fn objects(&self, database: &str) -> Result<Vec<CatalogObject>> {
         journal::recover(self);
         let mut all = BTreeMap::new();
-        for object in self.read_all::<CatalogObject>(&objects_folder(database))? {
+        for object in self.remembered(database)? {
             all.insert(object.name().to_string(), object);
         }
         for ((_, name), object) in self
@@ -173,12 +213,52 @@ impl Catalog {
         if let Some(found) = self.temporary.read().objects.get(&key) {
             return Ok(Some(found.clone()));
         }
-        let path = object_file(database, name);
-        match self.read(&path)? {
+        match self.entry(database, name)? {
             // Its maker may have died just before it would have been there.
-            None if journal::recover(self) => self.read(&path),
+            None if journal::recover(self) => self.entry(database, name),
             found => Ok(found),
         }
+    }
+
+    /// The table or view that has a name according to its file. When somebody is giving it another one, that is finished.
+    fn entry(&self, database: &str, name: &str) -> Result<Option<CatalogObject>> {
+        for _ in 0..TRIES {
+            match self.read::<Stored>(&object_file(database, name))? {
+                None => return Ok(None),
+                Some(moved) if moved.is_moved() => match self.finish_rename(database, name) {
+                    Err(e) if !self.may_retry(&e) => return Ok(None),
+                    _ => {}
+                },
+                Some(stored) => return Ok(stored.object()),
+            }
+        }
+        Err(busy(name))
+    }
+
+    /// All tables and views of a database that have files.
+    fn remembered(&self, database: &str) -> Result<Vec<CatalogObject>> {
+        for _ in 0..TRIES {
+            let all: Vec<Stored> = self.read_all(&objects_folder(database))?;
+            let (moved, all): (Vec<Stored>, Vec<Stored>) = all.into_iter().partition(Stored::is_moved);
+            let mut again = false;
+            for moved in moved {
+                if let Stored::Moved { database, name, .. } = moved {
+                    again |= self
+                        .finish_rename(&database, &name)
+                        .map_or_else(|e| self.may_retry(&e), |_| true);
+                }
+            }
+            if !again {
+                return Ok(all.into_iter().filter_map(Stored::object).collect());
+            }
+        }
+        Err(busy(database))
+    }
+
+    /// Whether what was found half moved has been put right although that was an error. Otherwise it cannot be: in a
+    /// warehouse that may only be read, say.
+    fn may_retry(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Plan
     }
 
     /// Whether there is an entry of that name.
@@ -191,12 +271,14 @@ impl Catalog {
     /// # Errors
     /// `Conflict` when the name was taken meanwhile.
     pub(super) fn add_entry(&self, table: TableDefinition) -> Result<()> {
-        let path = object_file(&table.database, &table.name);
-        let name = format!("{}.{}", table.database, table.name);
+        self.note_location(&table, false)?;
+        let (database, name) = (table.database.clone(), table.name.clone());
         let entry = CatalogObject::Table(table);
-        if self.write(&path, &entry, IfExists::Error)? || self.read(&path)?.is_some_and(|existing| entry == existing) {
+        let written = self.write(&object_file(&database, &name), &entry, IfExists::Error)?;
+        if written || self.entry(&database, &name)?.is_some_and(|existing| entry == existing) {
             return Ok(());
         }
+        let name = format!("{database}.{name}");
         Err(Error::conflict(format!(
             "somebody else created \"{name}\" at the same time"
         )))
@@ -250,6 +332,9 @@ impl Catalog {
             };
             return Ok(());
         }
+        if let CatalogObject::Table(table) = &object {
+            self.note_location(table, false)?;
+        }
         match self.write(&object_file(&database, &name), &object, if_exists)? {
             true => Ok(()),
             false => Err(taken("table")),
@@ -266,8 +351,23 @@ impl Catalog {
                 return Ok(());
             }
         }
-        self.warehouse.delete(&[object_file(database, name)])?;
-        self.remove(partitions_file(database, name))
+        let files = [object_file(database, name), partitions_file(database, name)];
+        self.warehouse.delete(&files)
+    }
+
+    /// Gives a temporary object another name, which is free.
+    pub(super) fn rename_temporary(&self, database: &str, name: &str, new_database: &str, new_name: &str) {
+        let key = (database.to_string(), name.to_string());
+        let new = (new_database.to_string(), new_name.to_string());
+        let mut session = self.temporary.write();
+        if let Some(object) = session.objects.remove(&key) {
+            session
+                .objects
+                .insert(new.clone(), renamed(object, new_database, new_name));
+        }
+        if let Some(partitions) = session.partitions.remove(&key) {
+            session.partitions.insert(new, partitions);
+        }
     }
 
     /// Replaces a table or view by what `f` makes of it; of several that change one object at once, each sees what the
@@ -287,7 +387,12 @@ impl Catalog {
             return Ok(());
         }
         let path = object_file(database, name);
-        self.change_file(&path, || self.require_object(database, name).map(drop), &mut f)
+        let missing = || self.require_object(database, name).map(drop);
+        self.change_file(&path, missing, |stored: Stored| match stored.object() {
+            Some(object) => f(object),
+            // It has another name by now.
+            None => Err(self.unknown(database, name)),
+        })
     }
 
     /// Replaces a database's definition by what `f` makes of it.
@@ -367,11 +472,11 @@ impl Catalog {
 
     /// Replaces a file by what `f` makes of its content, unless somebody else replaces it at the same time: then again.
     /// `missing` gives the error when there is no such file.
-    fn change_file<T: Serialize + DeserializeOwned>(
+    fn change_file<T: DeserializeOwned, C: Serialize>(
         &self,
         path: &str,
         missing: impl Fn() -> Result<()>,
-        mut f: impl FnMut(T) -> Result<T>,
+        mut f: impl FnMut(T) -> Result<C>,
     ) -> Result<()> {
         for _ in 0..TRIES {
             let Some(version) = self.warehouse.read_version(path)? else {
@@ -386,13 +491,13 @@ impl Catalog {
         Err(busy(path))
     }
 
-    fn parse<T: DeserializeOwned>(&self, path: &str, content: &[u8]) -> Result<T> {
+    pub(super) fn parse<T: DeserializeOwned>(&self, path: &str, content: &[u8]) -> Result<T> {
         let shown = || self.warehouse.shown(path);
         serde_json::from_slice(content).map_err(|e| Error::bad_file(format!("catalog file {}: {e}", shown())))
     }
 
     /// `None` when there is no such file.
-    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+    pub(super) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let content = self.warehouse.read(path)?;
         content.map(|content| self.parse(path, &content)).transpose()
     }
@@ -452,9 +557,9 @@ const DATABASES: &str = "_catalog/databases";
 /// What is being done to files and entries together, below the warehouse.
 pub(super) const PENDING: &str = "_catalog/pending";
 /// How often a change is made anew when others change the same at the same time.
-const TRIES: usize = 100;
+pub(super) const TRIES: usize = 100;
 
-fn busy(what: &str) -> Error {
+pub(super) fn busy(what: &str) -> Error {
     Error::conflict(format!("{what} is changed by others all the time")).with_hint("run the statement again")
 }
 
@@ -466,15 +571,15 @@ fn database_file(name: &str) -> String {
     format!("{DATABASES}/{}.json", file_name(name))
 }
 
-fn object_file(database: &str, name: &str) -> String {
+pub(super) fn object_file(database: &str, name: &str) -> String {
     format!("{}/{}.json", objects_folder(database), file_name(name))
 }
 
-fn partitions_file(database: &str, name: &str) -> String {
+pub(super) fn partitions_file(database: &str, name: &str) -> String {
     format!("{}/{}.partitions", objects_folder(database), file_name(name))
 }
 
-fn text_of<T: Serialize>(value: &T) -> Result<Bytes> {
+pub(super) fn text_of<T: Serialize>(value: &T) -> Result<Bytes> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("catalog file: {e}")))?;
     Ok((text + "\n").into())
 }
@@ -489,7 +594,7 @@ fn partition_lines(partitions: &[PartitionDefinition]) -> Result<Bytes> {
 }
 
 /// A name as a file name: anything but letters, digits, `_` and `-` percent-encoded, so that no name leaves its folder.
-fn file_name(name: &str) -> String {
+pub(super) fn file_name(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let encode = |c: char| match plain(c) {
         true => c.to_string(),

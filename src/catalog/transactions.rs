@@ -4,7 +4,7 @@ use super::commit::{self, BESIDE};
 use super::lock::{Lock, locks_in};
 use super::log::{self, Open, State, TRANSACTIONS};
 use crate::error::{Error, Result};
-use crate::storage::{Folder, Location, discard};
+use crate::storage::{Folder, Location, OpenUpload, discard, home_elsewhere};
 use std::time::Duration;
 
 /// After so long, a write of which nobody can tell whether its writer lives is taken for one left behind.
@@ -182,10 +182,13 @@ fn claim(root: &Folder, id: &str) -> Result<Option<Lock>> {
 }
 
 /// What tidying up has done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Swept {
     pub finished: usize,
+    /// Writes of which something was left.
     pub removed: usize,
+    /// Why uploads that nobody has noted could not be looked for; the bucket may have a rule that removes them.
+    pub unlisted: Option<Error>,
 }
 
 /// Finishes what is committed, and removes what writers left behind that have not written anything for `older_than`, or
@@ -198,6 +201,10 @@ pub fn gc(location: &Location, older_than: Duration) -> Result<Swept> {
         swept.finished += 1;
     }
     swept.removed += remove_abandoned(&root, older_than)?;
+    match abort_unnoted(&root, older_than) {
+        Ok(aborted) => swept.removed += aborted,
+        Err(e) => swept.unlisted = Some(e),
+    }
     swept.removed += remove_beside(&root, older_than)?;
     if let Ok((parent, _)) = root.parent() {
         swept.removed += remove_beside(&parent, older_than)?;
@@ -242,6 +249,56 @@ fn remove_abandoned(root: &Folder, older_than: Duration) -> Result<usize> {
     Ok(done)
 }
 
+/// Aborts uploads that processes begun which ended before they could note them; gives how many writes they were of. They are
+/// known by the statement's id in their name: others may be those of other programs, or single files with the name that
+/// somebody asked for, and are left alone.
+fn abort_unnoted(root: &Folder, older_than: Duration) -> Result<usize> {
+    // The list comes first: a writer that lives notes its uploads, and is seen to when it does so meanwhile.
+    let mut found: Vec<(String, OpenUpload)> = vec![];
+    for upload in root.open_uploads()?.unwrap_or_default() {
+        let (folder, name) = upload.path.rsplit_once('/').unwrap_or(("", &upload.path));
+        // Files of a table that is below this one are that table's.
+        let is_ours =
+            super::visible::table_folder(&format!("/{folder}")).is_empty() && is_past(upload.begun, older_than);
+        if let Some(id) = commit::id_in(name).filter(|_| is_ours) {
+            found.push((id.to_string(), upload));
+        }
+    }
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let open = log::newest(root)?.unwrap_or_default().open;
+    let mut ids: Vec<String> = vec![];
+    for (id, upload) in &found {
+        let known = ids.contains(id) || open.iter().any(|o| o.id == *id);
+        if !known && !has_home(root, id, &upload.path)? {
+            ids.push(id.clone());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let committed = commit::give_up(root, &ids)?;
+    ids.retain(|id| !committed.contains(id));
+    for (_, upload) in found.iter().filter(|(id, _)| ids.contains(id)) {
+        root.abort_upload(&upload.path, &upload.id)?;
+    }
+    Ok(ids.len())
+}
+
+/// Whether a write has a folder of its own below the root, or below a partition that was written to as if it were a table.
+fn has_home(root: &Folder, id: &str, path: &str) -> Result<bool> {
+    let folders = path.match_indices('/').filter_map(|(at, _)| path.get(..=at));
+    for folder in std::iter::once("").chain(folders) {
+        for home in [commit::home_of(id), home_elsewhere(id)] {
+            if !root.list(&format!("{folder}{home}"))?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Removes what is left of writes of new folders and single files, whose folders stand beside their target.
 fn remove_beside(parent: &Folder, older_than: Duration) -> Result<usize> {
     let mut done = 0;
@@ -267,8 +324,13 @@ fn remove_beside(parent: &Folder, older_than: Duration) -> Result<usize> {
 /// Whether nothing was written below `home` for so long.
 fn is_older(root: &Folder, home: &str, older_than: Duration) -> Result<bool> {
     let last = root.list(home)?.iter().map(|o| o.modified).max();
-    let age = log::now().saturating_sub(last.unwrap_or(0));
-    Ok(age >= i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX))
+    Ok(is_past(last.unwrap_or(0), older_than))
+}
+
+/// Whether a moment was so long ago.
+fn is_past(moment: i64, older_than: Duration) -> bool {
+    let age = log::now().saturating_sub(moment);
+    age >= i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// On a disk an object is written under a name with a number sign before it gets its own. When the process dies between,
@@ -296,6 +358,7 @@ pub(super) fn sweep(target: &Folder) {
         let _ = commit::finish(target, &open.id);
     }
     let _ = remove_abandoned(target, ABANDONED_AFTER);
+    let _ = abort_unnoted(target, ABANDONED_AFTER);
     if let Ok((parent, _)) = target.parent()
         && parent.local().is_some()
     {

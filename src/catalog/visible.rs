@@ -113,7 +113,7 @@ pub fn list_consistently<T>(
 }
 
 /// The folder that has the log of what is below a location: above the folders of partitions.
-fn table_folder(base: &str) -> &str {
+pub(super) fn table_folder(base: &str) -> &str {
     let mut folder = base.trim_end_matches('/');
     while let Some((parent, name)) = folder.rsplit_once('/')
         && name.contains('=')

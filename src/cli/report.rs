@@ -1,6 +1,6 @@
 //! The one place where errors are printed, and where they become exit codes.
 
-use crate::error::{Error, ErrorKind, Position, Span, masked};
+use crate::error::{Error, ErrorKind, Position, Span, masked, without_secrets};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::io::Write;
 use std::ops::Range;
@@ -64,7 +64,7 @@ fn render(error: &Error, origin: Option<(&str, &str)>) -> String {
         let place = AnnotationKind::Primary.span(range);
         let snippet = Snippet::source(lines)
             .line_start(line_start)
-            .path(name)
+            .path(without_secrets(name))
             .annotation(place);
         group = group.element(snippet);
     }

@@ -189,30 +189,8 @@ impl Session {
     fn rename(&self, object: CatalogObject, new: &ObjectName) -> Result<()> {
         let (database, name) = (object.database().to_string(), object.name().to_string());
         let new_database = new.database.clone().unwrap_or_else(|| database.clone());
-        let renamed = match object {
-            CatalogObject::Table(table) => CatalogObject::Table(TableDefinition {
-                database: new_database.clone(),
-                name: new.name.clone(),
-                ..table
-            }),
-            CatalogObject::View(view) => CatalogObject::View(crate::catalog::ViewDefinition {
-                database: new_database.clone(),
-                name: new.name.clone(),
-                ..view
-            }),
-        };
-        let temporary = self.catalog().is_temporary(&database, &name);
-        let partitions = self.catalog().partitions(&database, &name)?;
-        self.catalog()
-            .create(renamed, IfExists::Error, temporary)
-            .map_err(|e| e.with_span(new.span))?;
-        if partitions.is_some() {
-            self.catalog().change_partitions(&new_database, &new.name, |all| {
-                *all = partitions.clone();
-                Ok(())
-            })?;
-        }
-        self.catalog().drop(&database, &name)
+        let renamed = self.catalog().rename(&database, &name, &new_database, &new.name);
+        renamed.map_err(|e| e.with_span(new.span))
     }
 
     pub(super) fn alter_database(&self, name: &ObjectName, change: &AlterDatabase) -> Result<StatementResult> {
@@ -332,20 +310,13 @@ impl Session {
     /// The folder for the files of a new managed table: its own, unless a table that was renamed still has its files there.
     pub(super) fn free_location(&self, database: &str, name: &str) -> Result<String> {
         let location = self.catalog().managed_location(database, name)?;
-        let taken: Vec<String> = self
-            .catalog()
-            .objects(database)?
-            .into_iter()
-            .filter_map(|object| match object {
-                CatalogObject::Table(table) if table.name != name => Some(table.location),
-                _ => None,
-            })
-            .collect();
         let numbered = (2..).map(|i| format!("{location}_{i}"));
-        let mut candidates = std::iter::once(location.clone()).chain(numbered);
-        candidates
-            .find(|l| !taken.contains(l))
-            .ok_or_else(|| Error::internal("there are more names than tables"))
+        for candidate in std::iter::once(location.clone()).chain(numbered) {
+            if !self.catalog().is_taken(&candidate)? {
+                return Ok(candidate);
+            }
+        }
+        Err(Error::internal("there are more names than tables"))
     }
 
     /// Removes all rows of a table, or of those partitions that fulfil `PARTITION (…)`: all or none.

@@ -11,6 +11,7 @@ use crate::catalog::{
 use crate::error::{Error, Result};
 use crate::format::FormatEntry;
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
+use crate::storage::{check_allowed, has_secret_location, shown_location};
 
 /// Table properties that only describe, besides those that writing a table looks at. Others are kept when
 /// they have a dot in their name, as those of other engines do.
@@ -104,6 +105,10 @@ impl Session {
             false => columns.iter().map(String::as_str).collect(),
         };
         unique(&shown, &format!("view \"{name}\""))?;
+        if has_secret_location(&statement.text) {
+            return Err(Error::unsupported("a view with credentials in a location")
+                .with_hint("make a TEMPORARY table over the location, and the view over that"));
+        }
         let view = ViewDefinition {
             database,
             name,
@@ -176,6 +181,12 @@ impl Session {
             return Err(Error::plan(format!("external table \"{table}\" needs a LOCATION")).with_span(name.span));
         }
         let location = match &statement.location {
+            // Credentials in it are not written down; what ends with the session has them in memory.
+            Some(location) if statement.temporary || self.temporary_ddl() => {
+                let location = shown_location(location.trim_end_matches('/'))?;
+                check_allowed(&location)?;
+                location
+            }
             Some(location) => declared_location(location)?,
             None if statement.temporary || self.temporary_ddl() => self.temporary_location()?,
             None => self.free_location(&database, &table)?,
@@ -240,10 +251,10 @@ impl Session {
 
     /// Forgets an object; the files of a managed table go with it.
     fn drop_definition(&self, object: &CatalogObject) -> Result<()> {
-        let (database, name) = (object.database(), object.name());
         let table = match object {
             CatalogObject::Table(table) if !table.external => table,
-            _ => return self.catalog().drop(database, name),
+            CatalogObject::Table(table) => return self.catalog().drop_table(table),
+            CatalogObject::View(view) => return self.catalog().drop(&view.database, &view.name),
         };
         let elsewhere = self.files_elsewhere(table)?;
         Journal::drop_table(self.catalog(), table)?;

@@ -150,12 +150,16 @@ impl Session {
         }
         for place in self.written_to(target)? {
             let swept = gc(&place, older_than)?;
-            if swept.finished + swept.removed > 0 || target.is_some() {
-                let (finished, removed) = (swept.finished.to_string(), swept.removed.to_string());
-                rows.push(vec![Some(place.base().to_string()), Some(finished), Some(removed)]);
+            if swept.finished + swept.removed > 0 || swept.unlisted.is_some() || target.is_some() {
+                rows.push(vec![
+                    Some(place.base().to_string()),
+                    Some(swept.finished.to_string()),
+                    Some(swept.removed.to_string()),
+                    swept.unlisted.map(|e| e.message().to_string()),
+                ]);
             }
         }
-        StatementResult::text(&["location", "finished", "removed"], rows)
+        StatementResult::text(&["location", "finished", "removed", "note"], rows)
     }
 }
 

@@ -6,11 +6,11 @@ use std::error::Error as StdError;
 /// Error codes of stores that have a better description than their own message.
 const CODES: &[(&[&str], &str, &str)] = &[
     (
-        &["NoSuchBucket"],
+        &["NoSuchBucket", "ContainerNotFound"],
         "the bucket does not exist",
         "check its spelling, and the endpoint: .whoami LOCATION shows it",
     ),
-    (&["NoSuchKey"], "there is no such file", ""),
+    (&["NoSuchKey", "BlobNotFound"], "there is no such file", ""),
     (
         &[
             "AccessDenied",
@@ -42,7 +42,11 @@ const CODES: &[(&[&str], &str, &str)] = &[
         "sign in again, for example with `aws sso login`, or get new keys",
     ),
     (
-        &["AuthenticationRequired", "MissingSecurityHeader"],
+        &[
+            "AuthenticationRequired",
+            "MissingSecurityHeader",
+            "NoAuthenticationInformation",
+        ],
         "the store wants credentials",
         ".whoami LOCATION shows which are used",
     ),

@@ -3,7 +3,7 @@
 //! The same few operations on a disk and on an object store: read, create if absent, replace if unchanged, delete, list, move.
 //! Each may be repeated: a create whose reply was lost finds its own content, a delete or move that was done is done.
 
-use super::list::store_error;
+use super::list::{store_error, tag};
 use super::location::Location;
 use super::store::{Store, wait};
 use crate::error::{Error, Result};
@@ -186,9 +186,17 @@ impl Folder {
             }
             Err(e) => match self.read(path) {
                 Ok(Some(found)) if found == content => Ok(true),
-                _ => Err(self.failed(path, e)),
+                Ok(_) => Err(self.failed(path, e)),
+                Err(_) => Err(self.unknown(path, e)),
             },
         }
+    }
+
+    /// The error for an object of which nobody said whether it was written, nor whether it is there now.
+    pub(super) fn unknown(&self, path: &str, e: StoreError) -> Error {
+        let shown = self.shown(path);
+        self.failed(path, e)
+            .context(format!("{shown} may have been written or not"))
     }
 
     /// Puts an object, whatever is there.
@@ -303,7 +311,7 @@ impl Folder {
             path: parts.join("/"),
             size: meta.size,
             modified: meta.last_modified.timestamp_micros(),
-            etag: meta.e_tag.clone(),
+            etag: tag(meta),
         })
     }
 
@@ -346,7 +354,7 @@ impl Folder {
 
     /// A disk's tag says no more than size and time.
     fn is_same(&self, meta: &ObjectMeta, object: &Object) -> bool {
-        match (&meta.e_tag, &object.etag) {
+        match (&tag(meta), &object.etag) {
             (Some(now), Some(then)) if self.local.is_none() => now == then,
             _ => meta.size == object.size && meta.last_modified.timestamp_micros() == object.modified,
         }

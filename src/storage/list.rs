@@ -216,11 +216,16 @@ fn file_at(location: &Location, name: Arc<str>, meta: &ObjectMeta) -> ObjectFile
         size: meta.size,
         modified: meta.last_modified.timestamp_micros(),
         // The local store's tag says no more than size and time, which are compared anyway.
-        etag: meta
-            .e_tag
-            .as_deref()
-            .filter(|_| location.scheme != Scheme::Local)
-            .map(Into::into),
+        etag: tag(meta).filter(|_| location.scheme != Scheme::Local).map(Into::into),
+    }
+}
+
+/// The tag of an object as conditions want it: Azure's lists leave the quotes out.
+pub(super) fn tag(meta: &ObjectMeta) -> Option<String> {
+    let tag = meta.e_tag.as_deref()?;
+    match tag.starts_with("0x") {
+        true => Some(format!("\"{tag}\"")),
+        false => Some(tag.to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Locations: which store, which path, which glob.
 
+use super::access::Address;
 use super::guard;
 use super::store::{self, Store};
 use crate::error::{Error, Result, without_secrets};
@@ -164,27 +165,30 @@ impl Location {
 
     /// `https://host/path`, with escapes in the path.
     fn http(text: &str, wildcards: Wildcards) -> Result<Self> {
-        let url = url::Url::parse(text).map_err(|e| Error::plan(format!("not a location: {e}")))?;
-        if url.query().is_some() || url.password().is_some() || !url.username().is_empty() {
-            return Err(no_credentials_in(text));
-        }
+        let address = Address::read(text)?;
+        let (url, shown) = (&address.plain, address.shown.as_str());
         let origin = url.origin().ascii_serialization();
         guard::check(format!("{origin}{}", url.path()).trim_end_matches('/'))?;
         let store = match store::registered(&origin) {
             Some(store) => store,
+            None if address.has_secrets() => store::remote(Scheme::Http, shown, &origin)?,
             None => store::remote(Scheme::Http, &origin, &origin)?,
         };
-        let path = Path::from_url_path(url.path()).map_err(|e| Error::plan(format!("\"{text}\": {e}")))?;
-        if wildcards == Wildcards::Yes && text.contains(['*', '{', '[']) {
+        let path = Path::from_url_path(url.path()).map_err(|e| Error::plan(format!("\"{shown}\": {e}")))?;
+        let written = text.split('?').next().unwrap_or(text);
+        if wildcards == Wildcards::Yes && written.contains(['*', '{', '[']) {
             return Err(
-                Error::unsupported(format!("a pattern over HTTP, where files cannot be listed: {text}"))
+                Error::unsupported(format!("a pattern over HTTP, where files cannot be listed: {shown}"))
                     .with_hint("name each file"),
             );
         }
         Ok(Self {
-            text: text.into(),
+            text: if address.has_secrets() { shown } else { text }.into(),
             scheme: store.scheme,
-            base: store.location_of(&path),
+            base: match address.has_secrets() {
+                true => shown.to_string(),
+                false => store.location_of(&path),
+            },
             base_path: path,
             store,
             pattern: vec![],
@@ -305,8 +309,11 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str)> {
 }
 
 fn no_credentials_in(text: &str) -> Error {
-    Error::unsupported(format!("a location with a user, a password or parameters: {text}"))
-        .with_hint("credentials come from the environment and from the files of each cloud's own tools")
+    let error = Error::unsupported(format!("a location with a user, a password or parameters: {text}"));
+    match text.to_lowercase().starts_with("http") {
+        true => error.with_hint("it can be read, also by a TEMPORARY table, but not be written down"),
+        false => error.with_hint("credentials come from the environment and from the files of each cloud's own tools"),
+    }
 }
 
 fn home() -> Result<String> {

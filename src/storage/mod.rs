@@ -8,6 +8,7 @@
     allow(dead_code, reason = "kinds of stores that are left out leave helpers without use")
 )]
 
+mod access;
 mod cached;
 mod clients;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
@@ -32,9 +33,11 @@ mod staged;
 mod store;
 mod stream;
 mod text;
+mod uploads;
 mod whoami;
 mod wire;
 
+pub use access::{has_secret_location, shown_location};
 pub use cached::cache_in;
 pub use disk_cache::finish_keeping;
 pub use elsewhere::{Place, Placement, home_elsewhere};
@@ -48,8 +51,9 @@ pub use location::{Location, absolute_path};
 pub use put::put_file;
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
 pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
-pub use store::{configure, register_store};
+pub use store::{configure, register_store, register_upload_listing};
 pub use text::{Compression, open_text};
+pub use uploads::{ListUploads, OpenUpload};
 pub use whoami::{Whoami, whoami};
 
 use std::sync::Arc;

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `HOME` is a folder of the statement's own with a name that listings leave out. An upload that is not completed cannot be
-//! seen by anybody, so publishing large files moves no bytes. Publishing may be repeated, by whoever reads the manifest.
+//! seen by anybody, so publishing large files moves no bytes. Publishing may be repeated, by whoever reads the manifest. An
+//! upload whose process ended before it was noted is found by listing (`uploads.rs`), by the statement's id in its name.
 //!
 //! Partitions of a table may be elsewhere than below its folder, on another disk or in another bucket even. Their files wait
 //! where they shall be, in a home there, and a note in `HOME` tells where that is: `HOME/elsewhere-N.json`.
@@ -439,7 +440,10 @@ async fn complete(root: Folder, file: StagedFile) -> Result<()> {
     // It may have been completed before: by this request, whose reply was lost, or by somebody else.
     match root.store.objects.head(&key).await {
         Ok(meta) if meta.size == file.size => Ok(()),
-        _ => Err(super::list::store_error(&root.shown(&file.path), error)),
+        Ok(_) | Err(object_store::Error::NotFound { .. }) => {
+            Err(super::list::store_error(&root.shown(&file.path), error))
+        }
+        Err(_) => Err(root.unknown(&file.path, error)),
     }
 }
 
@@ -461,15 +465,11 @@ pub fn discard(root: &Folder, home: &str) -> Result<()> {
             elsewhere::discard_noted(root, home, note)?;
             continue;
         }
-        if let (Some(content), Some(uploads)) = (root.read(note)?, &root.store.uploads)
+        if let Some(content) = root.read(note)?
             && let Ok(note) = serde_json::from_slice::<UploadNote>(&content)
             && !is_completed(root, home, &note)?
         {
-            match wait(uploads.abort_multipart(&root.key(&note.path), &note.id))? {
-                // One that was completed or aborted is no more.
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(e) => tell_of_abort(root, &note.path, e)?,
-            }
+            root.abort_upload(&note.path, &note.id)?;
         }
     }
     // The notes last: a removal that is interrupted can be repeated.
@@ -487,19 +487,6 @@ pub fn discard(root: &Folder, home: &str) -> Result<()> {
 fn is_completed(root: &Folder, home: &str, note: &UploadNote) -> Result<bool> {
     let id = home.rsplit(['/', '-']).next().unwrap_or(home);
     Ok(note.path.contains(id) && root.head(&note.path)?.is_some())
-}
-
-/// Stores answer in various ways that there is no such upload; one that is there gives an error again when it is tried
-/// again.
-fn tell_of_abort(root: &Folder, path: &str, e: object_store::Error) -> Result<()> {
-    let text = e.to_string();
-    match ["NoSuchUpload", "404", "not found", "not exist"]
-        .iter()
-        .any(|known| text.contains(known))
-    {
-        true => Ok(()),
-        false => Err(super::list::store_error(&root.shown(path), e)),
-    }
 }
 
 /// A file being written.

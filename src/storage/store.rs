@@ -2,6 +2,7 @@
 
 use super::clients;
 use super::location::Scheme;
+use super::uploads::ListUploads;
 use super::wire::counted;
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub(crate) struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     /// For uploads in parts that become visible when they are completed; a local disk has none.
     pub(crate) uploads: Option<Arc<dyn MultipartStore>>,
+    /// Tells which uploads are open, where a store can.
+    pub(super) listing: Option<Arc<dyn ListUploads>>,
     /// Who we are there, for stores that ask.
     pub(super) account: Option<Account>,
 }
@@ -63,8 +66,17 @@ impl Store {
             scheme,
             objects,
             uploads,
+            listing: None,
             account: None,
         })
+    }
+
+    /// The same with what lists its uploads.
+    pub(super) fn with_listing(mut self: Arc<Self>, listing: Arc<dyn ListUploads>) -> Arc<Self> {
+        if let Some(store) = Arc::get_mut(&mut self) {
+            store.listing = Some(listing);
+        }
+        self
     }
 
     /// The same with what a client knows about who it is.
@@ -136,16 +148,42 @@ pub fn register_store(
     objects: Arc<dyn ObjectStore>,
     uploads: Option<Arc<dyn MultipartStore>>,
 ) -> Result<()> {
+    let url = registered_url(prefix)?;
+    let store = Store::new(url.clone(), Scheme::Registered, objects, uploads);
+    REGISTERED.write().insert(url, store);
+    Ok(())
+}
+
+/// Says how the uploads are listed that are open in a store of the caller's own, so that those which a process that died
+/// left behind can be aborted.
+///
+/// # Errors
+/// `Plan` when no such store is registered.
+pub fn register_upload_listing(prefix: &str, listing: Arc<dyn ListUploads>) -> Result<()> {
+    let url = registered_url(prefix)?;
+    let mut all = REGISTERED.write();
+    let Some(store) = all.get(&url) else {
+        return Err(Error::plan(format!("no store is registered for {prefix}")));
+    };
+    let store = Store::new(
+        url.clone(),
+        Scheme::Registered,
+        store.objects.clone(),
+        store.uploads.clone(),
+    );
+    all.insert(url, store.with_listing(listing));
+    Ok(())
+}
+
+/// The canonical spelling of a prefix that a caller may register a store for.
+fn registered_url(prefix: &str) -> Result<String> {
     let wrong = || Error::plan(format!("\"{prefix}\" is not a scheme and a name, such as s3://bucket"));
     let (scheme, name) = prefix.trim_end_matches('/').split_once("://").ok_or_else(wrong)?;
     let fits = !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     if !fits || name.is_empty() || name.contains('/') || scheme.eq_ignore_ascii_case("file") {
         return Err(wrong());
     }
-    let url = format!("{}://{name}", Scheme::canonical(&scheme.to_lowercase()));
-    let store = Store::new(url.clone(), Scheme::Registered, objects, uploads);
-    REGISTERED.write().insert(url, store);
-    Ok(())
+    Ok(format!("{}://{name}", Scheme::canonical(&scheme.to_lowercase())))
 }
 
 /// The store that a caller registered for a canonical prefix.
@@ -166,7 +204,8 @@ pub(super) fn local() -> Arc<Store> {
     LOCAL.clone()
 }
 
-/// The store for a scheme and what stands between it and the path: a bucket, a container, a host. Made at first use.
+/// The store for a scheme and what stands between it and the path: a bucket, a container, a host. Made at first use. `url` is
+/// what it is known by: that of a file over HTTP that has credentials in its location is one of its own.
 ///
 /// # Errors
 /// `Storage` when its client cannot be made: credentials or settings that do not fit each other.
@@ -189,7 +228,7 @@ fn make(scheme: Scheme, url: &str, name: &str) -> Result<Arc<Store>> {
         Scheme::S3 => clients::s3(url, name, &settings()),
         Scheme::Gcs => clients::gcs(url, name, &settings()),
         Scheme::Azure => clients::azure(url, name, &settings()),
-        Scheme::Http => clients::http(url, &settings()),
+        Scheme::Http => clients::http(url, name, &settings()),
         Scheme::Registered => Err(Error::storage("no store is registered for it")),
     }
 }

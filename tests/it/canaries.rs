@@ -31,8 +31,32 @@ impl World {
              [profile process]\ncredential_process = echo {CANARY}3 >&2; echo {CANARY}4; exit 1\n\
              [profile text]\ncredential_process = echo {CANARY}4\n\
              [profile half]\naws_secret_access_key = {CANARY}5\n\
-             [profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nexternal_id = {CANARY}6\n"
+             [profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nexternal_id = {CANARY}6\n\
+             [profile code]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nmfa_serial = m\n\
+             [profile sso]\nsso_session = corp\nsso_account_id = 1\nsso_role_name = r\n\
+             [sso-session corp]\nsso_start_url = https://corp\nsso_region = eu-west-1\n"
         );
+        let cache = folder.path().join("home/.aws/sso/cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        let session = format!(
+            r#"{{"accessToken":"{CANARY}20","expiresAt":"2020-01-01T00:00:00Z","clientId":"c","clientSecret":"{CANARY}21","refreshToken":"{CANARY}22"}}"#
+        );
+        // The name is the SHA-1 of "corp".
+        let name = "ee0bfd2552fbd840c02cc48b6e823320543c450f.json";
+        std::fs::write(cache.join(name), session).unwrap();
+        std::fs::write(folder.path().join("token"), format!("{CANARY}23")).unwrap();
+        let person = format!(
+            r#"{{"type":"authorized_user","client_id":"c","client_secret":"{CANARY}24","refresh_token":"{CANARY}25","token_uri":"http://127.0.0.1:1/"}}"#
+        );
+        let impersonated = format!(
+            r#"{{"type":"impersonated_service_account","service_account_impersonation_url":"http://127.0.0.1:1/e@x:generateAccessToken","source_credentials":{person}}}"#
+        );
+        std::fs::write(folder.path().join("impersonated.json"), impersonated).unwrap();
+        let external = format!(
+            r#"{{"type":"external_account","audience":"a","subject_token_type":"t","token_url":"http://127.0.0.1:1/","client_id":"c","client_secret":"{CANARY}26","credential_source":{{"file":"{}"}}}}"#,
+            folder.path().join("token").display()
+        );
+        std::fs::write(folder.path().join("external.json"), external).unwrap();
         std::fs::write(aws.join("config"), config).unwrap();
         let key = format!(
             r#"{{"type":"service_account","client_email":"e@x","private_key":"-----BEGIN PRIVATE KEY-----\n{CANARY}7\n-----END PRIVATE KEY-----\n","private_key_id":"{CANARY}8","client_id":"c","token_uri":"http://127.0.0.1:1/"}}"#
@@ -54,6 +78,7 @@ impl World {
                 ("AWS_ALLOW_HTTP", "true"),
                 ("AWS_REGION", "us-east-1"),
                 ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"),
+                ("AWS_ENDPOINT_URL_SSO_OIDC", "http://127.0.0.1:1"),
             ];
             let all = base.iter().chain(more);
             all.map(|(n, v)| (n.to_string(), v.to_string())).collect::<Vec<_>>()
@@ -99,6 +124,14 @@ impl World {
             ),
             (
                 "gs",
+                gcs_at(&[("GOOGLE_APPLICATION_CREDENTIALS", &file("impersonated.json"))]),
+            ),
+            (
+                "gs",
+                gcs_at(&[("GOOGLE_APPLICATION_CREDENTIALS", &file("external.json"))]),
+            ),
+            (
+                "gs",
                 gcs_at(&[("GOOGLE_SERVICE_ACCOUNT_KEY", &format!("{{{CANARY}12"))]),
             ),
             (
@@ -122,7 +155,7 @@ impl World {
                 .to_vec(),
             ),
         ];
-        for profile in ["keys", "process", "text", "half", "role"] {
+        for profile in ["keys", "process", "text", "half", "role", "code", "sso"] {
             all.push(("s3", s3_at(&url, &[("AWS_PROFILE", profile)])));
         }
         all
@@ -191,8 +224,27 @@ fn no_output_and_no_file_has_a_secret() {
 #[test]
 fn secrets_in_locations_are_not_repeated() {
     let world = World::new();
-    let environment = world.s3.environment();
+    let mut environment = world.s3.environment();
+    for variable in ["LAKEBED_ALLOW_HTTP", "LAKEBED_ALLOW_PRIVATE_HOSTS"] {
+        environment.push((variable.to_string(), "true".to_string()));
+    }
+    // A server that gives to everybody what is read.
+    let reading = crate::servers::Server::start(std::sync::Arc::new(|request| {
+        let content = "x\n1\n";
+        let range = crate::servers::header(request.headers(), "range").unwrap_or_default();
+        let mut response = hyper::Response::new(bytes::Bytes::from(content));
+        if let Some((start, end)) = crate::servers::gcs::parse_range(&range, content.len()) {
+            *response.status_mut() = hyper::StatusCode::PARTIAL_CONTENT;
+            *response.body_mut() = content[start..end].into();
+            let range = format!("bytes {start}-{}/{}", end - 1, content.len());
+            response.headers_mut().insert("content-range", range.parse().unwrap());
+        }
+        Box::pin(async move { response })
+    }));
     for location in [
+        format!("http://user:{CANARY}@{}/x.csv", reading.address),
+        format!("http://{}/x.csv?X-Amz-Signature={CANARY}&x=1", reading.address),
+        format!("http://{}/gone/x.csv?sig={CANARY}", "127.0.0.1:1"),
         format!("https://user:{CANARY}@127.0.0.1:1/x.csv"),
         format!("https://127.0.0.1:1/x.csv?X-Amz-Signature={CANARY}&x=1"),
         format!("http://h/x.csv?sig={CANARY}"),
@@ -207,12 +259,24 @@ fn secrets_in_locations_are_not_repeated() {
                 "CREATE EXTERNAL TABLE u (x int) STORED AS TEXTFILE LOCATION '{location}'; SELECT * FROM u; SHOW CREATE TABLE u"
             ),
             format!("COPY (SELECT 1 AS x) TO '{location}'"),
+            format!(
+                "CREATE TEMPORARY EXTERNAL TABLE v (x int) ROW FORMAT DELIMITED LOCATION '{location}'; SELECT x, \"$path\" FROM v; \
+                 SELECT nothing FROM v; SELECT x / 0 FROM v; SHOW CREATE TABLE v; DESCRIBE FORMATTED v; EXPLAIN ANALYZE SELECT * FROM v; \
+                 INSERT INTO v SELECT 1; CREATE VIEW w AS SELECT * FROM '{location}'; CREATE TABLE c AS SELECT * FROM '{location}'; \
+                 SELECT * FROM information_schema.tables; DROP TABLE IF EXISTS c"
+            ),
+            format!(
+                "SELECT \"$path\", * FROM '{location}'; EXPLAIN ANALYZE SELECT * FROM '{location}'; SELECT none FROM '{location}'"
+            ),
             format!("SET s3_endpoint = '{location}'; SHOW SETTINGS"),
         ];
         for job in &jobs {
             world.run(&environment, &["-c", job], "");
         }
         world.run(&environment, &["whoami", &location], "");
+        for command in ["list", "gc"] {
+            world.run(&environment, &["txn", command, &location], "");
+        }
         world.run(
             &environment,
             &["--allow", &location, "-c", &format!("SELECT * FROM '{location}'")],

@@ -41,9 +41,11 @@ fn services() -> Server {
                 r#"{{"roleCredentials":{{"accessKeyId":"{KEY}","secretAccessKey":"{SECRET}","sessionToken":"t","expiration":4070908800000}}}}"#
             )),
             ("POST", "/") => {
-                let signed = header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=AKIDBASE/");
+                let signed = header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=AKIDBASE/")
+                    && header("x-amz-content-sha256") == sha256_hex(&body);
                 let web = field("Action") == "AssumeRoleWithWebIdentity" && field("WebIdentityToken") == "web-token";
-                let role = field("Action") == "AssumeRole" && signed && field("ExternalId") == "42";
+                let code = field("SerialNumber") == "arn:aws:iam::1:mfa/me" && field("TokenCode") == "123456";
+                let role = field("Action") == "AssumeRole" && signed && (field("ExternalId") == "42" || code);
                 match web || role {
                     true => ok(format!(
                         "<R><Credentials><AccessKeyId>{KEY}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>\
@@ -52,6 +54,40 @@ fn services() -> Server {
                     false => error(403, "AccessDenied", "not authorized to perform sts:AssumeRole"),
                 }
             }
+            ("POST", "/token") => {
+                match body.contains(r#""refreshToken":"refresh-1""#) && body.contains("refresh_token") {
+                    true => ok(r#"{"accessToken":"sso-token","expiresIn":28800,"refreshToken":"refresh-2"}"#.into()),
+                    false => error(400, "InvalidGrantException", "the token was used before"),
+                }
+            }
+            ("POST", "/exchange") => {
+                let federated = field("grant_type") == "urn:ietf:params:oauth:grant-type:token-exchange"
+                    && field("audience") == "//iam.googleapis.com/pool";
+                let subject = field("subject_token") == "subject" || is_amazon(&field("subject_token"));
+                match federated && subject {
+                    true => ok(google_token(if field("subject_token_type") == "urn:direct" {
+                        gcs::TOKEN
+                    } else {
+                        "federated"
+                    })),
+                    false => error(400, "invalid_grant", "no such subject"),
+                }
+            }
+            ("POST", "/user") => {
+                let person = field("grant_type") == "refresh_token" && field("refresh_token") == "google-refresh";
+                let key = field("grant_type").ends_with("jwt-bearer") && field("assertion").split('.').count() == 3;
+                match person || key {
+                    true => ok(google_token("person")),
+                    false => error(400, "invalid_grant", "Token has been revoked."),
+                }
+            }
+            ("POST", "/impersonate/e@x:generateAccessToken")
+                if ["Bearer federated", "Bearer person"].contains(&header("authorization").as_str())
+                    && body.contains("cloud-platform") =>
+            {
+                ok(format!(r#"{{"accessToken":"{}","expireTime":"{LATER}"}}"#, gcs::TOKEN))
+            }
+            ("GET", "/subject") if header("x-whoami") == "secret" => ok(r#"{"deep":1,"value":"subject"}"#.into()),
             ("GET", "/computeMetadata/v1/instance/service-accounts/default/token")
                 if header("metadata-flavor") == "Google" =>
             {
@@ -65,6 +101,38 @@ fn services() -> Server {
         Box::pin(async move { reply })
     });
     Server::start(handler)
+}
+
+fn sha256_hex(text: &str) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+fn google_token(token: &str) -> String {
+    format!(r#"{{"access_token":"{token}","expires_in":3599,"token_type":"Bearer"}}"#)
+}
+
+/// Whether a token is a signed question to Amazon who we are.
+fn is_amazon(token: &str) -> bool {
+    let text = crate::servers::decode(token);
+    let Ok(json) = serde_json::from_str::<serde_json::Value>(&text) else {
+        return false;
+    };
+    let header = |name: &str| {
+        let mut all = json["headers"].as_array().unwrap().iter();
+        all.find(|h| h["key"] == name)
+            .map_or("", |h| h["value"].as_str().unwrap())
+    };
+    json["method"] == "POST"
+        && json["url"] == "https://sts.eu-west-1.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"
+        && header("host") == "sts.eu-west-1.amazonaws.com"
+        && header("x-goog-cloud-target-resource") == "//iam.googleapis.com/pool"
+        && header("authorization").contains("Credential=AKIDBASE/")
+        && header("authorization").contains("/eu-west-1/sts/")
+        && header("authorization").contains("x-goog-cloud-target-resource")
 }
 
 struct World {
@@ -205,6 +273,109 @@ fn single_sign_on_uses_the_session_of_the_tools() {
     world.reads(&profile);
 }
 
+#[test]
+fn single_sign_on_is_renewed_with_the_token_for_it() {
+    let world = World::new();
+    world.file(
+        ".aws/config",
+        "[profile s]\nsso_session=corp\nsso_account_id=1\nsso_role_name=r\n[sso-session corp]\nsso_start_url=https://corp\nsso_region=eu-west-1\n",
+    );
+    let name = ".aws/sso/cache/".to_string() + &sha1_hex("corp") + ".json";
+    let session = |registered: &str, refresh: &str| {
+        world.file(
+            &name,
+            &format!(
+                r#"{{"startUrl":"https://corp","accessToken":"old","expiresAt":"2020-01-01T00:00:00Z","clientId":"c","clientSecret":"s","registrationExpiresAt":"{registered}","refreshToken":"{refresh}"}}"#
+            ),
+        )
+    };
+    let url = world.services.url();
+    let variables = [("AWS_PROFILE", "s"), ("AWS_ENDPOINT_URL_SSO_OIDC", url.as_str())];
+    let file = session(LATER, "refresh-1");
+    world.reads(&variables);
+    assert_eq!(world.services.count("POST", "token"), 1);
+    let text: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let field = |name: &str| text[name].as_str().unwrap();
+    assert_eq!(
+        (field("accessToken"), field("refreshToken")),
+        ("sso-token", "refresh-2")
+    );
+    assert_eq!(
+        (field("startUrl"), field("clientSecret")),
+        ("https://corp", "s"),
+        "the rest is kept"
+    );
+    assert!(field("expiresAt") > "2026");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // The next process finds it good.
+    world.reads(&variables);
+    assert_eq!(world.services.count("POST", "token"), 1);
+    session(LATER, "used");
+    world.fails(&variables, "the single sign-on session has expired and is not renewed");
+    session("2020-01-01T00:00:00Z", "refresh-1");
+    world.fails(&variables, "the single sign-on session has expired at 2020-01-01");
+}
+
+#[test]
+fn a_role_that_wants_a_code_asks_a_person_for_it() {
+    let world = World::new();
+    world.s3.create_bucket("other");
+    world.s3.put("other", "t/a.csv", "x\n2\n");
+    world.file(
+        ".aws/config",
+        "[profile base]\naws_access_key_id=AKIDBASE\naws_secret_access_key=s\n[profile code]\nrole_arn=arn:aws:iam::1:role/c\n\
+         source_profile=base\nmfa_serial=arn:aws:iam::1:mfa/me\n",
+    );
+    world.fails(
+        &[("AWS_PROFILE", "code")],
+        "role arn:aws:iam::1:role/c asks for a code of arn:aws:iam::1:mfa/me, and there is no terminal to ask at",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let program = lakebed(&folder);
+    let sql = "SELECT sum(x) AS sum FROM (SELECT x FROM 's3://lake/t/' UNION ALL SELECT x FROM 's3://other/t/')";
+    let mut words = vec![program.get_program().to_str().unwrap().to_string()];
+    words.extend(program.get_args().map(|a| a.to_str().unwrap().to_string()));
+    words.extend(["--format", "csv", "-c", sql].map(str::to_string));
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|w| format!("'{}'", w.replace('\'', "'\\''")))
+        .collect();
+    // A program of the system that gives others a terminal.
+    let at_terminal = |code: &str| {
+        let mut command = assert_cmd::Command::new("script");
+        command.args(["-qec", &quoted.join(" "), "/dev/null"]).env_clear();
+        command
+            .env("HOME", world.home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .env("AWS_PROFILE", "code");
+        command
+            .env("AWS_ENDPOINT_URL_S3", world.s3.url())
+            .env("AWS_ALLOW_HTTP", "true");
+        command
+            .env("AWS_ENDPOINT_URL_STS", world.services.url())
+            .env("SHELL", "/bin/sh");
+        outcome(command.write_stdin(format!("{code}\n")))
+    };
+    let run = at_terminal("123456");
+    assert!(
+        run.out
+            .contains("Code of arn:aws:iam::1:mfa/me for role arn:aws:iam::1:role/c:"),
+        "{run:?}"
+    );
+    assert!(run.out.contains("sum\r\n3\r\n"), "{run:?}");
+    assert_eq!(
+        world.services.count("POST", ""),
+        1,
+        "one code is enough for two buckets"
+    );
+    let run = at_terminal("654321");
+    assert!(
+        run.code == 4 && run.out.contains("role arn:aws:iam::1:role/c"),
+        "{run:?}"
+    );
+}
+
 fn sha1_hex(text: &str) -> String {
     use sha1::Digest;
     sha1::Sha1::digest(text.as_bytes())
@@ -297,6 +468,190 @@ fn google_machines_give_tokens() {
     );
     let run = read(&[("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")]);
     assert!(run.err.contains("/nowhere.json"), "{run:?}");
+}
+
+/// A key that signs nothing but this test's tokens.
+const KEY_OF_GOOGLE: &str = include_str!("key_of_the_tests.pem");
+
+#[test]
+fn google_tokens_are_exchanged_and_accounts_impersonated() {
+    let google = GcsServer::start(&["lake"]);
+    google.put("lake", "t/a.csv", "x\n1\n");
+    let services = services();
+    let home = tempfile::tempdir().unwrap();
+    let read = |credentials: &str, variables: &[(&str, &str)]| {
+        let file = home.path().join("credentials.json");
+        std::fs::write(&file, credentials.replace("SERVICES", &services.url())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = lakebed(&folder);
+        command
+            .env_clear()
+            .env("HOME", home.path())
+            .env("GOOGLE_BASE_URL", google.url());
+        command
+            .env("GOOGLE_ALLOW_HTTP", "true")
+            .env("GOOGLE_APPLICATION_CREDENTIALS", &file);
+        command.envs(variables.iter().copied());
+        outcome(command.args(["--format", "csv", "-c", "SELECT x FROM 'gs://lake/t/'"]))
+    };
+    let reads = |credentials: &str, variables: &[(&str, &str)]| {
+        let run = read(credentials, variables);
+        assert_eq!((run.code, run.out.as_str()), (0, "x\n1\n"), "{credentials}\n{run:?}");
+    };
+    let token = home.path().join("token");
+    std::fs::write(&token, "subject\n").unwrap();
+    let external = |kind: &str, source: &str, more: &str| {
+        format!(
+            r#"{{"type":"external_account","audience":"//iam.googleapis.com/pool","subject_token_type":"{kind}","token_url":"SERVICES/exchange",{more}"credential_source":{source}}}"#
+        )
+    };
+    let impersonates = r#""service_account_impersonation_url":"SERVICES/impersonate/e@x:generateAccessToken","#;
+    let file = format!(r#"{{"file":"{}"}}"#, token.display());
+    let url = r#"{"url":"SERVICES/subject","headers":{"x-whoami":"secret"},"format":{"type":"json","subject_token_field_name":"value"}}"#;
+    let amazon = r#"{"environment_id":"aws1","regional_cred_verification_url":"https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"}"#;
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIDBASE"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_REGION", "eu-west-1"),
+    ];
+    reads(&external("urn:direct", &file, ""), &[]);
+    reads(&external("urn:jwt", &file, impersonates), &[]);
+    reads(&external("urn:jwt", url, impersonates), &[]);
+    reads(&external("urn:aws", amazon, impersonates), &keys);
+    let impersonated = |source: &str| {
+        format!(
+            r#"{{"type":"impersonated_service_account",{impersonates}"delegates":["d@x"],"source_credentials":{source}}}"#
+        )
+    };
+    let person = |refresh: &str| {
+        format!(
+            r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"{refresh}","token_uri":"SERVICES/user"}}"#
+        )
+    };
+    reads(&impersonated(&person("google-refresh")), &[]);
+    let key = serde_json::to_string(KEY_OF_GOOGLE).unwrap();
+    let account = format!(
+        r#"{{"type":"service_account","client_email":"e@x","private_key":{key},"private_key_id":"i","token_uri":"SERVICES/user"}}"#
+    );
+    reads(&impersonated(&account), &[]);
+    reads(&impersonated(&external("urn:jwt", &file, "")), &[]);
+    // The same file where the others are named that the client reads itself.
+    let path = home.path().join("credentials.json");
+    reads(
+        &external("urn:direct", &file, ""),
+        &[("GOOGLE_SERVICE_ACCOUNT", path.to_str().unwrap())],
+    );
+
+    let fails = |credentials: &str, variables: &[(&str, &str)], part: &str| {
+        let run = read(credentials, variables);
+        assert!(run.code != 0 && run.err.contains(part), "expected {part:?} in\n{run:?}");
+    };
+    fails(
+        &impersonated(&person("revoked")),
+        &[],
+        "Google's service for tokens answered with status 400: invalid_grant",
+    );
+    fails(
+        &external("urn:jwt", r#"{"file":"/nowhere"}"#, ""),
+        &[],
+        "the token in /nowhere",
+    );
+    fails(
+        &external("urn:jwt", r#"{"executable":{"command":"/bin/x"}}"#, ""),
+        &[],
+        "a token that a program gives",
+    );
+    fails(
+        &external("urn:jwt", &file, ""),
+        &[("GOOGLE_ALLOW_HTTP", "false")],
+        "without TLS",
+    );
+    fails(
+        r#"{"type":"gdch_service_account"}"#,
+        &[],
+        "Google credentials of the type gdch_service_account",
+    );
+}
+
+#[test]
+fn credentials_in_locations_over_http_are_sent_and_not_shown() {
+    const CONTENT: &str = "x\n1\n";
+    let handler: Handler = Arc::new(|request| {
+        let header = |name: &str| crate::servers::header(request.headers(), name).unwrap_or_default();
+        // "user:p@ss" in base64.
+        let allowed = match request.uri().path() {
+            "/basic.csv" => header("authorization") == "Basic dXNlcjpwQHNz",
+            // As S3 does it: the signature is for GET.
+            "/signed.csv" => request.uri().query() == Some("X-Sig=a%2Fb&n=1") && request.method() == "GET",
+            _ => false,
+        };
+        let reply = match allowed {
+            false => error(403, "AccessDenied", "Access Denied"),
+            true => {
+                let mut response = Response::new(bytes::Bytes::from(CONTENT));
+                if let Some((start, end)) = gcs::parse_range(&header("range"), CONTENT.len()) {
+                    *response.status_mut() = hyper::StatusCode::PARTIAL_CONTENT;
+                    *response.body_mut() = CONTENT[start..end].into();
+                    let range = format!("bytes {start}-{}/{}", end - 1, CONTENT.len());
+                    response.headers_mut().insert("content-range", range.parse().unwrap());
+                }
+                let length = response.body().len();
+                response.headers_mut().insert("content-length", length.into());
+                response
+            }
+        };
+        Box::pin(async move { reply })
+    });
+    let server = Server::start(handler);
+    let at = |user: &str, rest: &str| format!("http://{user}{}/{rest}", server.address);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |sql: &str| {
+        let mut command = lakebed(&folder);
+        command.args(["--set", "allow_http=true", "--set", "allow_private_hosts=true"]);
+        outcome(command.args(["--format", "csv", "-c", sql]))
+    };
+    let (basic, signed) = (at("user:p%40ss@", "basic.csv"), at("", "signed.csv?X-Sig=a%2Fb&n=1"));
+    for location in [&basic, &signed] {
+        let run = run(&format!(
+            "SELECT x FROM '{location}'; SELECT \"$path\" AS p FROM '{location}'; EXPLAIN SELECT * FROM '{location}'; \
+             SELECT count(*) AS n FROM read_csv('{location}'); \
+             CREATE TEMPORARY EXTERNAL TABLE h (x int) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION '{location}' \
+             TBLPROPERTIES ('skip.header.line.count'='1'); SELECT x + 1 AS y FROM h; SHOW CREATE TABLE h"
+        ));
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(run.out.starts_with("x\n1\n"), "{run:?}");
+        assert!(run.out.contains("n\n1\n") && run.out.contains("y\n2\n"), "{run:?}");
+        assert!(run.out.contains(&at("…@", "")), "{run:?}");
+        for secret in ["p%40ss", "p@ss", "X-Sig", "a%2Fb"] {
+            assert!(!run.out.contains(secret) && !run.err.contains(secret), "{run:?}");
+        }
+    }
+    let both = run(&format!(
+        "SELECT sum(x) AS s FROM (SELECT x FROM '{basic}' UNION ALL SELECT x FROM '{signed}')"
+    ));
+    assert_eq!(both.out, "s\n2\n", "{both:?}");
+    let wrong = run(&format!("SELECT x FROM '{}'", at("", "signed.csv?X-Sig=other")));
+    assert_ne!(wrong.code, 0);
+    assert!(!wrong.err.contains("other"), "{wrong:?}");
+    let plain = run(&format!(
+        "SELECT x FROM '{basic}'; SELECT x FROM '{}'",
+        at("", "basic.csv")
+    ));
+    assert_ne!(
+        plain.code, 0,
+        "what one location says is not sent for another: {plain:?}"
+    );
+    for statement in [
+        format!("CREATE EXTERNAL TABLE k (x int) STORED AS TEXTFILE LOCATION '{basic}'"),
+        format!("CREATE VIEW v AS SELECT * FROM '{signed}'"),
+    ] {
+        let refused = run(&statement);
+        assert!(refused.code != 0 && refused.err.contains("TEMPORARY"), "{refused:?}");
+    }
+    let words = run(
+        "SELECT 'https://host/x?y=1' AS url; CREATE VIEW w AS SELECT 'https://host/x?y=1' AS url; SELECT url FROM w",
+    );
+    assert_eq!(words.code, 0, "a text that looks like one is none: {words:?}");
 }
 
 #[test]

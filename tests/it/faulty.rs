@@ -1,11 +1,13 @@
 //! A store on which a chosen call goes wrong.
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
+use lakebed::storage::{ListUploads, OpenUpload};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::*;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -21,10 +23,21 @@ pub enum Fault {
     DeadBefore,
     /// It is done, and nothing after it.
     DeadAfter,
+    /// It is done, the caller is told the contrary, and the next two times that it looks how things are it is told nothing.
+    Unknown,
 }
 
+/// How often nothing can be read after a reply was lost.
+const BLIND: usize = 2;
+
 impl Fault {
-    pub const ALL: [Self; 4] = [Self::Error, Self::LostReply, Self::DeadBefore, Self::DeadAfter];
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::LostReply,
+        Self::DeadBefore,
+        Self::DeadAfter,
+        Self::Unknown,
+    ];
 
     pub fn is_the_end(self) -> bool {
         matches!(self, Self::DeadBefore | Self::DeadAfter)
@@ -36,8 +49,9 @@ struct State {
     calls: usize,
     faults: Vec<(usize, Fault)>,
     last: Option<String>,
-    uploads: HashSet<String>,
-    unknown_upload: bool,
+    uploads: Vec<OpenUpload>,
+    /// Reads that will go wrong.
+    blind: usize,
     watcher: Option<Arc<dyn Fn() + Send + Sync>>,
     quiet: bool,
 }
@@ -74,6 +88,7 @@ impl FaultyStore {
         let mut state = self.calls.0.lock().unwrap();
         state.calls = 0;
         state.faults = faults.to_vec();
+        state.blind = 0;
         state.watcher = None;
     }
 
@@ -103,11 +118,6 @@ impl FaultyStore {
         self.calls.0.lock().unwrap().uploads.len()
     }
 
-    /// Whether the fault came before anybody could be told of an upload.
-    pub fn has_unknown_upload(&self) -> bool {
-        self.calls.0.lock().unwrap().unknown_upload
-    }
-
     async fn call<T>(&self, what: impl FnOnce() -> String, call: impl Future<Output = Result<T>>) -> Result<T> {
         match self.calls.next(what).await {
             Fate::Done => call.await,
@@ -133,13 +143,20 @@ impl Calls {
         let call = state.calls;
         state.calls += 1;
         let what = what();
+        let reads = what.starts_with("get ") || what.starts_with("list");
         if state.faults.iter().any(|(at, _)| *at == call) {
-            state.unknown_upload |= what.starts_with("create_multipart") || what.contains("/upload-");
             state.last = Some(what);
+        }
+        if reads && state.blind > 0 {
+            state.blind -= 1;
+            return Fate::Refused;
+        }
+        if state.faults.contains(&(call, Fault::Unknown)) {
+            state.blind = BLIND;
         }
         let fate = |&(at, fault): &(usize, Fault)| match fault {
             Fault::Error if call == at => Some(Fate::Refused),
-            Fault::LostReply if call == at => Some(Fate::DoneInSilence),
+            Fault::LostReply | Fault::Unknown if call == at => Some(Fate::DoneInSilence),
             Fault::DeadBefore if call >= at => Some(Fate::Refused),
             Fault::DeadAfter if call == at => Some(Fate::DoneInSilence),
             Fault::DeadAfter if call > at => Some(Fate::Refused),
@@ -249,7 +266,11 @@ impl MultipartStore for FaultyStore {
     async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
         let create = async {
             let id = self.parts.create_multipart(path).await?;
-            self.calls.0.lock().unwrap().uploads.insert(id.clone());
+            self.calls.0.lock().unwrap().uploads.push(OpenUpload {
+                path: path.to_string(),
+                id: id.clone(),
+                begun: chrono::Utc::now().timestamp_micros(),
+            });
             Ok(id)
         };
         self.call(|| format!("create_multipart {path}"), create).await
@@ -263,7 +284,7 @@ impl MultipartStore for FaultyStore {
     async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
         let complete = async {
             let done = self.parts.complete_multipart(path, id, parts).await?;
-            self.calls.0.lock().unwrap().uploads.remove(id);
+            self.calls.0.lock().unwrap().uploads.retain(|u| u.id != *id);
             Ok(done)
         };
         self.call(|| format!("complete_multipart {path}"), complete).await
@@ -272,9 +293,20 @@ impl MultipartStore for FaultyStore {
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         let abort = async {
             self.parts.abort_multipart(path, id).await?;
-            self.calls.0.lock().unwrap().uploads.remove(id);
+            self.calls.0.lock().unwrap().uploads.retain(|u| u.id != *id);
             Ok(())
         };
         self.call(|| format!("abort_multipart {path}"), abort).await
+    }
+}
+
+impl ListUploads for FaultyStore {
+    fn list_uploads(&self, prefix: String) -> BoxFuture<'_, Result<Vec<OpenUpload>>> {
+        let list = async move {
+            let state = self.calls.0.lock().unwrap();
+            let below = state.uploads.iter().filter(|u| u.path.starts_with(&prefix));
+            Ok(below.cloned().collect())
+        };
+        self.call(|| "list uploads".into(), list).boxed()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::program::{Run, lakebed, outcome};
 use crate::servers::Trouble;
+use crate::servers::azure::AzureServer;
 use crate::servers::gcs::GcsServer;
 use crate::servers::s3::S3Server;
 
@@ -16,7 +17,9 @@ const STRANGE: &[&str] = &[
 fn query(environment: &[(String, String)], sql: &str) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut command = lakebed(&folder);
-    for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("AWS_") || n.starts_with("GOOGLE_")) {
+    for (name, _) in
+        std::env::vars().filter(|(n, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| n.starts_with(start)))
+    {
         command.env_remove(name);
     }
     outcome(
@@ -67,6 +70,30 @@ fn gcs_is_listed_and_read() {
     strange_names_survive("gs", &gcs.environment());
     strange_names_survive("gcs", &gcs.environment());
     assert!(gcs.log().iter().all(|e| e.status < 500), "{:?}", gcs.log());
+}
+
+#[test]
+fn azure_is_listed_and_read() {
+    let azure = AzureServer::start(&["lake"]);
+    azure.set_page(2);
+    for (i, name) in STRANGE.iter().enumerate() {
+        azure.put("lake", &format!("strange/{name}"), format!("x\n{i}\n"));
+    }
+    strange_names_survive("az", &azure.environment());
+    let refused: Vec<_> = azure
+        .log()
+        .into_iter()
+        .filter(|e| e.status >= 400 && e.status != 404)
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let url = format!(
+        "abfss://lake@{}.dfs.core.windows.net/strange/",
+        crate::servers::azure::ACCOUNT
+    );
+    assert_eq!(
+        rows(&azure.environment(), &format!("SELECT count(*) FROM '{url}'")),
+        ["4"]
+    );
 }
 
 #[test]
@@ -179,11 +206,13 @@ fn places(inputs: &str, output: &str) -> Vec<(&'static str, String)> {
 #[test]
 fn the_taxi_job_runs_on_buckets_by_changing_its_variables() {
     let (s3, gcs) = (S3Server::start(&["lake"]), GcsServer::start(&["lake"]));
+    let azure = AzureServer::start(&["lake"]);
     for (name, content) in taxi_files() {
         s3.put("lake", &name, &content);
         gcs.put("lake", &name, &content);
+        azure.put("lake", &name, &content);
     }
-    let both = [s3.environment(), gcs.environment()].concat();
+    let all = [s3.environment(), gcs.environment(), azure.environment()].concat();
     let local = tempfile::tempdir().unwrap();
     let expected = taxi_job(&[], &places("testdata", local.path().to_str().unwrap()), &[]);
     assert_eq!(expected.code, 0, "{}", expected.err);
@@ -192,9 +221,11 @@ fn the_taxi_job_runs_on_buckets_by_changing_its_variables() {
         ("gs://lake", "gs://lake"),
         ("s3://lake", "gs://lake/from_s3"),
         ("gs://lake", "s3a://lake/from_gs"),
+        ("az://lake", "az://lake"),
+        ("s3://lake", "az://lake/from_s3"),
     ] {
         let variables = places(inputs, output);
-        let run = taxi_job(&both, &variables, &[]);
+        let run = taxi_job(&all, &variables, &[]);
         assert_eq!(
             (run.code, &run.out),
             (0, &expected.out),
@@ -206,18 +237,18 @@ fn the_taxi_job_runs_on_buckets_by_changing_its_variables() {
             format!("SELECT count(*), round(sum(revenue_monthly_total_amount), 2) FROM '{place}/revenue/*.parquet'")
         };
         assert_eq!(
-            rows(&both, &sums(output)),
-            rows(&both, &sums(local.path().to_str().unwrap()))
+            rows(&all, &sums(output)),
+            rows(&all, &sums(local.path().to_str().unwrap()))
         );
         // A second run into the same place is refused and changes nothing.
-        let before = (s3.keys("lake"), gcs.keys("lake"));
-        let again = taxi_job(&both, &variables, &[]);
+        let before = (s3.keys("lake"), gcs.keys("lake"), azure.keys("lake"));
+        let again = taxi_job(&all, &variables, &[]);
         assert_ne!(again.code, 0, "{again:?}");
-        assert_eq!((s3.keys("lake"), gcs.keys("lake")), before);
+        assert_eq!((s3.keys("lake"), gcs.keys("lake"), azure.keys("lake")), before);
     }
     assert_eq!((s3.open_uploads(), gcs.open_uploads()), (0, 0));
     let foreign = |key: &&String| key.contains("revenue/") && !key.ends_with(".parquet") && !key.contains("revenue/_");
-    let keys = [s3.keys("lake"), gcs.keys("lake")].concat();
+    let keys = [s3.keys("lake"), gcs.keys("lake"), azure.keys("lake")].concat();
     assert_eq!(keys.iter().filter(foreign).count(), 0, "{keys:?}");
 }
 

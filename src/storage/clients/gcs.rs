@@ -1,13 +1,16 @@
 //! Buckets of Google Cloud Storage.
 
+use super::uploads::UploadsOfBucket;
 use super::{cannot_make, options, require_tls, retries};
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
 use crate::storage::counting::Wire;
-use crate::storage::credentials::{Environment, google};
+use crate::storage::credentials::{Environment, google, google_file};
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use futures::FutureExt;
+use object_store::client::{HttpConnector, HttpRequest};
+use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,7 +32,7 @@ pub(in crate::storage) fn gcs(url: &str, bucket: &str, settings: &StoreSettings)
     let endpoint = settings.gcs_endpoint.as_deref().or(environment.get("GOOGLE_BASE_URL"));
     let endpoint = endpoint
         .map(str::to_string)
-        .or(of_file.endpoint)
+        .or(of_file.endpoint.clone())
         .unwrap_or_else(|| GOOGLE.to_string());
     require_tls(&endpoint, allow_http, "GOOGLE_ALLOW_HTTP")?;
     let mut builder = GoogleCloudStorageBuilder::from_env()
@@ -38,14 +41,20 @@ pub(in crate::storage) fn gcs(url: &str, bucket: &str, settings: &StoreSettings)
         .with_client_options(options(allow_http))
         .with_http_connector(Wire::default())
         .with_retry(retries(settings));
-    if let Some(file) = settings.gcs_service_account.as_deref() {
-        builder = GoogleCloudStorageBuilder::new()
+    let plain = || {
+        GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
             .with_base_url(endpoint.trim_end_matches('/'))
             .with_client_options(options(allow_http))
             .with_http_connector(Wire::default())
             .with_retry(retries(settings))
-            .with_service_account_path(file);
+    };
+    if let Some(file) = settings.gcs_service_account.as_deref() {
+        builder = plain().with_service_account_path(file);
+    }
+    if let (Some(file), Some(text)) = (&file, &of_file.text) {
+        // The client would not know what to make of the file, wherever it is named.
+        builder = plain().with_credentials(google_file::tokens_of_file(file, text, &environment, allow_http)?);
     }
     if from == METADATA {
         builder = builder.with_credentials(google::metadata_service(&environment));
@@ -57,6 +66,12 @@ pub(in crate::storage) fn gcs(url: &str, bucket: &str, settings: &StoreSettings)
             .with_config(GoogleConfigKey::SkipSignature, "true");
     }
     let client = Arc::new(builder.build().map_err(cannot_make)?);
+    let credentials = (from != ANONYMOUS).then(|| client.credentials().clone());
+    let listing = UploadsOfBucket {
+        client: Wire::default().connect(&options(allow_http)).map_err(cannot_make)?,
+        bucket: format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+        sign: Box::new(move |request| with_token(credentials.clone(), request).boxed()),
+    };
     let from = match &of_file.email {
         Some(email) => format!("{from} ({email})"),
         None => from,
@@ -67,7 +82,21 @@ pub(in crate::storage) fn gcs(url: &str, bucket: &str, settings: &StoreSettings)
         from,
         credentials: None,
     };
-    Ok(Store::new(url, Scheme::Gcs, client.clone(), Some(client)).with_account(account))
+    let store = Store::new(url, Scheme::Gcs, client.clone(), Some(client));
+    Ok(store.with_listing(Arc::new(listing)).with_account(account))
+}
+
+/// A request with the token of who asks.
+async fn with_token(credentials: Option<GcpCredentialProvider>, mut request: HttpRequest) -> Result<HttpRequest> {
+    let Some(credentials) = credentials else {
+        return Ok(request);
+    };
+    let token = credentials.get_credential().await.map_err(cannot_make)?;
+    let mut value = http::HeaderValue::from_str(&format!("Bearer {}", token.bearer))
+        .map_err(|_| Error::storage("the token of the credentials cannot be sent"))?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(http::header::AUTHORIZATION, value);
+    Ok(request)
 }
 
 const ANONYMOUS: &str = "anonymous";
@@ -113,6 +142,8 @@ fn source(environment: &Environment, settings: &StoreSettings) -> (String, Optio
 struct ServiceFile {
     email: Option<String>,
     endpoint: Option<String>,
+    /// All of it, when its type is one that the client does not know.
+    text: Option<serde_json::Value>,
 }
 
 impl ServiceFile {
@@ -121,15 +152,25 @@ impl ServiceFile {
         let json: serde_json::Value = serde_json::from_str(&text)
             .map_err(|_| Error::storage(format!("{} is not a file of Google credentials", path.display())))?;
         let field = |name: &str| json.get(name).and_then(|v| v.as_str()).map(str::to_string);
-        if let Some(kind) = field("type").filter(|t| !["service_account", "authorized_user"].contains(&t.as_str())) {
+        let kind = field("type");
+        let ours = kind.as_deref().is_some_and(|kind| google_file::TYPES.contains(&kind));
+        if let Some(kind) = kind.filter(|t| !ours && !["service_account", "authorized_user"].contains(&t.as_str())) {
             return Err(
-                Error::unsupported(format!("{}: Google credentials of the type {kind}", path.display()))
-                    .with_hint("a service account, or `gcloud auth application-default login`, are supported"),
+                Error::unsupported(format!("{}: Google credentials of the type {kind}", path.display())).with_hint(
+                    "service accounts, their impersonation, workload identity federation and `gcloud auth \
+                     application-default login` are supported",
+                ),
             );
         }
         Ok(Self {
-            email: field("client_email"),
+            // What is impersonated is a part of the URL.
+            email: field("client_email").or_else(|| {
+                let url = field("service_account_impersonation_url")?;
+                let (_, email) = url.rsplit_once('/')?;
+                Some(email.split(':').next()?.to_string())
+            }),
             endpoint: field("gcs_base_url"),
+            text: ours.then_some(json),
         })
     }
 }

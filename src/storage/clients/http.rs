@@ -6,12 +6,16 @@
 use super::{CONNECT_TIMEOUT, READ_TIMEOUT, cannot_make, install_tls, options, require_tls, retries};
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
+use crate::storage::access::{Access, access};
 use crate::storage::counting::counting;
 use crate::storage::credentials::Environment;
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use futures::future::BoxFuture;
 use object_store::ClientOptions;
-use object_store::client::{HttpClient, HttpConnector};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::http::HttpBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -21,30 +25,37 @@ use std::sync::Arc;
 /// Redirections followed for one request.
 const REDIRECTIONS: usize = 3;
 
-/// The store of a host; `url` is its scheme, name and port.
-pub(in crate::storage) fn http(url: &str, settings: &StoreSettings) -> Result<Arc<Store>> {
+/// The store of a host: `origin` is its scheme, name and port. `url` is the same, or the location of one file, as it is shown
+/// instead of the credentials that are in it.
+pub(in crate::storage) fn http(url: &str, origin: &str, settings: &StoreSettings) -> Result<Arc<Store>> {
     let environment = Environment::of_process();
     let allow_http = settings.allow_http || environment.flag("LAKEBED_ALLOW_HTTP");
     let allow_private = settings.allow_private_hosts || environment.flag("LAKEBED_ALLOW_PRIVATE_HOSTS");
-    require_tls(url, allow_http, "LAKEBED_ALLOW_HTTP")?;
-    let host = url::Url::parse(url).map_err(|_| Error::plan("that is not a URL"))?;
+    require_tls(origin, allow_http, "LAKEBED_ALLOW_HTTP")?;
+    let host = url::Url::parse(origin).map_err(|_| Error::plan("that is not a URL"))?;
     if !allow_private && is_private_host(&host) {
         return Err(private(host.host_str().unwrap_or_default()));
     }
     let client = HttpBuilder::new()
-        .with_url(url)
+        .with_url(origin)
         .with_client_options(options(allow_http))
         .with_retry(retries(settings))
         .with_http_connector(Guarded {
             allow_http,
             allow_private,
+            location: (url != origin).then(|| url.into()),
         })
         .build()
         .map_err(cannot_make)?;
     let account = Account {
-        endpoint: url.to_string(),
+        endpoint: origin.to_string(),
         region: None,
-        from: "anonymous".into(),
+        from: if url == origin {
+            "anonymous"
+        } else {
+            "the location itself"
+        }
+        .into(),
         credentials: None,
     };
     Ok(Store::new(url, Scheme::Http, Arc::new(client), None).with_account(account))
@@ -58,21 +69,23 @@ fn private(host: &str) -> Error {
 }
 
 /// Makes clients that look where they go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Guarded {
     allow_http: bool,
     allow_private: bool,
+    /// The location whose credentials are sent.
+    location: Option<Arc<str>>,
 }
 
 impl HttpConnector for Guarded {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         install_tls();
-        let guard = *self;
+        let allow_private = self.allow_private;
         let follow = move |attempt: reqwest::redirect::Attempt<'_>| {
             if attempt.previous().len() > REDIRECTIONS {
                 return attempt.error(Error::storage("it is redirected too often"));
             }
-            if !guard.allow_private && is_private_host(attempt.url()) {
+            if !allow_private && is_private_host(attempt.url()) {
                 let error = private(attempt.url().host_str().unwrap_or_default());
                 return attempt.error(error);
             }
@@ -91,7 +104,88 @@ impl HttpConnector for Guarded {
             store: "HTTP",
             source: Box::new(e),
         })?;
-        Ok(counting(HttpClient::new(client)))
+        let client = counting(HttpClient::new(client));
+        Ok(match &self.location {
+            None => client,
+            Some(location) => HttpClient::new(WithAccess {
+                client,
+                location: location.clone(),
+            }),
+        })
+    }
+}
+
+/// Sends the credentials of a location with each request.
+#[derive(Debug)]
+struct WithAccess {
+    client: HttpClient,
+    /// As it is shown.
+    location: Arc<str>,
+}
+
+// The trait is written with `async_trait`, whose form this is.
+impl HttpService for WithAccess {
+    fn call<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse, HttpError>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(async move {
+            let access = access(&self.location);
+            let query = access.as_ref().and_then(|access| access.query.as_deref());
+            if let Some(query) = query {
+                let uri = format!("{}?{query}", request.uri());
+                // It was read as a URL before.
+                *request.uri_mut() = uri.parse().unwrap_or_default();
+            }
+            if let Some(header) = access.as_ref().and_then(basic) {
+                request.headers_mut().insert(http::header::AUTHORIZATION, header);
+            }
+            // A signature is often for GET alone.
+            let asks_for_size = query.is_some() && request.method() == http::Method::HEAD;
+            if asks_for_size {
+                *request.method_mut() = http::Method::GET;
+                let first = http::HeaderValue::from_static("bytes=0-0");
+                request.headers_mut().insert(http::header::RANGE, first);
+            }
+            let response = self.client.execute(request).await?;
+            match asks_for_size {
+                true => Ok(size_of(response)),
+                false => Ok(response),
+            }
+        })
+    }
+}
+
+/// The header that says who asks.
+fn basic(access: &Access) -> Option<http::HeaderValue> {
+    if access.user.is_none() && access.password.is_none() {
+        return None;
+    }
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    let pair = format!("{}:{}", text(&access.user), text(&access.password));
+    let mut value = http::HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The answer to a question for the first byte, as one to a question for the size.
+fn size_of(response: HttpResponse) -> HttpResponse {
+    let (mut parts, body) = response.into_parts();
+    let total = || {
+        let range = parts.headers.get(http::header::CONTENT_RANGE)?.to_str().ok()?;
+        range.rsplit_once('/')?.1.parse::<u64>().ok()
+    };
+    match (parts.status.as_u16(), total()) {
+        // Of an empty file there is no first byte.
+        (206, Some(size)) | (416, Some(size @ 0)) => {
+            parts.status = http::StatusCode::OK;
+            parts.headers.remove(http::header::CONTENT_RANGE);
+            parts.headers.insert(http::header::CONTENT_LENGTH, size.into());
+            http::Response::from_parts(parts, String::new().into())
+        }
+        (200, _) => http::Response::from_parts(parts, String::new().into()),
+        _ => http::Response::from_parts(parts, body),
     }
 }
 

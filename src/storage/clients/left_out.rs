@@ -15,4 +15,4 @@ macro_rules! left_out {
 left_out!("s3", s3(&str, &str, &crate::config::StoreSettings));
 left_out!("gcs", gcs(&str, &str, &crate::config::StoreSettings));
 left_out!("azure", azure(&str, &str, &crate::config::StoreSettings));
-left_out!("http", http(&str, &crate::config::StoreSettings));
+left_out!("http", http(&str, &str, &crate::config::StoreSettings));

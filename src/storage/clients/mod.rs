@@ -11,6 +11,8 @@ mod http;
 mod left_out;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+mod uploads;
 
 #[cfg(feature = "azure")]
 pub(super) use azure::azure;

@@ -1,8 +1,9 @@
 //! Buckets of S3 and of what speaks like it.
 
+use super::uploads::{Sign, UploadsOfBucket};
 use super::{cannot_make, install_tls, options, require_tls, retries};
 use crate::config::StoreSettings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::counting::Wire;
 use crate::storage::credentials::Environment;
 use crate::storage::credentials::aws::{self, Provider};
@@ -10,7 +11,8 @@ use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Describe, Store, wait};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer};
+use object_store::client::HttpConnector;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,13 +49,41 @@ pub(in crate::storage) fn s3(url: &str, bucket: &str, settings: &StoreSettings) 
         None => builder.with_skip_signature(true),
     };
     let client = Arc::new(builder.build().map_err(cannot_make)?);
+    let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+    let listing = UploadsOfBucket {
+        client: Wire::default().connect(&options(allow_http)).map_err(cannot_make)?,
+        bucket: match environment.flag("AWS_VIRTUAL_HOSTED_STYLE_REQUEST") {
+            true => endpoint.clone(),
+            false => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+        },
+        sign: sign(provider.clone(), region.clone(), settings.s3_requester_pays),
+    };
     let account = Account {
-        endpoint: endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com")),
+        endpoint,
         region: Some(region),
         from: identity.from,
         credentials: provider.map(|p| Arc::new(p) as Arc<dyn Describe>),
     };
-    Ok(Store::new(url, Scheme::S3, client.clone(), Some(client)).with_account(account))
+    let store = Store::new(url, Scheme::S3, client.clone(), Some(client));
+    Ok(store.with_listing(Arc::new(listing)).with_account(account))
+}
+
+/// Signs requests that the client of the bucket does not make.
+fn sign(provider: Option<Provider>, region: String, requester_pays: bool) -> Sign {
+    Box::new(move |mut request| {
+        let (provider, region) = (provider.clone(), region.clone());
+        async move {
+            if let Some(provider) = provider {
+                let now = provider.0.current().await?;
+                AwsAuthorizer::new(&now.credential, "s3", &region)
+                    .with_request_payer(requester_pays)
+                    .try_authorize(&mut request, None)
+                    .map_err(|_| Error::storage("the request cannot be signed"))?;
+            }
+            Ok(request)
+        }
+        .boxed()
+    })
 }
 
 impl Describe for Provider {

@@ -11,8 +11,9 @@
 //! See <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>.
 
 use super::cached::Cached;
-use super::fetch::{Fetcher, sso_cache_file};
+use super::fetch::Fetcher;
 use super::profile::{Profile, Profiles};
+use super::sso::sso_cache_file;
 use super::{Environment, Secret, shortened};
 use crate::config::StoreSettings;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 /// Keys that last, or what to ask for temporary ones.
 #[derive(Debug, Clone)]
-pub(in crate::storage) enum Source {
+pub(super) enum Source {
     Anonymous,
     Keys {
         id: String,
@@ -34,20 +35,8 @@ pub(in crate::storage) enum Source {
         role: String,
         session: String,
     },
-    Role {
-        base: Box<Source>,
-        role: String,
-        session: String,
-        external_id: Option<Secret>,
-        seconds: Option<String>,
-    },
-    SingleSignOn {
-        cache_file: PathBuf,
-        login: String,
-        account: String,
-        role: String,
-        region: String,
-    },
+    Role(Box<Role>),
+    SingleSignOn(SignOn),
     Process {
         command: Secret,
     },
@@ -61,10 +50,33 @@ pub(in crate::storage) enum Source {
     },
 }
 
+/// A role that is assumed with the keys of another source.
+#[derive(Debug, Clone)]
+pub(super) struct Role {
+    pub base: Source,
+    pub role: String,
+    pub session: String,
+    pub external_id: Option<Secret>,
+    pub seconds: Option<String>,
+    /// The device whose code the role asks for.
+    pub device: Option<String>,
+}
+
+/// A role of an account that somebody who has signed in may have.
+#[derive(Debug, Clone)]
+pub(super) struct SignOn {
+    pub cache_file: PathBuf,
+    /// The command to sign in with.
+    pub login: String,
+    pub account: String,
+    pub role: String,
+    pub region: String,
+}
+
 /// A source and the words for where it was found.
 #[derive(Debug, Clone)]
 pub(in crate::storage) struct Identity {
-    pub source: Source,
+    pub(super) source: Source,
     /// `profile dev in /home/me/.aws/config`, `the environment`, …
     pub from: String,
     /// What the environment and the profile say about where buckets are.
@@ -252,12 +264,6 @@ fn of_role(
             session,
         });
     }
-    if profile.get("mfa_serial").is_some() {
-        return Err(
-            Error::unsupported(format!("profile {name}: a role that asks for a code (mfa_serial)"))
-                .with_hint("get temporary keys with `aws sts get-session-token` and set them in the environment"),
-        );
-    }
     let base = match (profile.get("source_profile"), profile.get("credential_source")) {
         (Some(other), _) => {
             let base = profiles.require(other, environment)?;
@@ -269,13 +275,14 @@ fn of_role(
         (None, Some(other)) => return Err(wrong(format!("credential_source {other} is not known"))),
         (None, None) => return Err(wrong("role_arn needs source_profile or credential_source".into())),
     };
-    Ok(Source::Role {
-        base: Box::new(base.ok_or_else(|| wrong("the source of its role has no credentials".into()))?),
+    Ok(Source::Role(Box::new(Role {
+        base: base.ok_or_else(|| wrong("the source of its role has no credentials".into()))?,
         role: role.into(),
         session,
         external_id: profile.get("external_id").map(Secret::new),
         seconds: profile.get("duration_seconds").map(str::to_string),
-    })
+        device: profile.get("mfa_serial").map(str::to_string),
+    })))
 }
 
 fn of_single_sign_on(name: &str, profile: &Profile, profiles: &Profiles, environment: &Environment) -> Result<Source> {
@@ -297,13 +304,13 @@ fn of_single_sign_on(name: &str, profile: &Profile, profiles: &Profiles, environ
             .ok_or_else(|| missing(key))
     };
     let start = value("sso_start_url")?;
-    Ok(Source::SingleSignOn {
+    Ok(Source::SingleSignOn(SignOn {
         cache_file: sso_cache_file(environment, session.map_or(start.as_str(), |(session, _)| session)),
         login: format!("aws sso login --profile {name}"),
         account: value("sso_account_id")?,
         role: value("sso_role_name")?,
         region: value("sso_region")?,
-    })
+    }))
 }
 
 fn of_container(environment: &Environment) -> Result<Option<Source>> {

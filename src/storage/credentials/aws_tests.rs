@@ -116,20 +116,24 @@ fn the_first_source_counts() {
 #[test]
 fn profiles_say_what_to_ask() {
     assert!(matches!(of_named("process").unwrap().source, Source::Process { .. }));
-    let Source::Role { base, role, .. } = of_named("role").unwrap().source else {
+    let Source::Role(role) = of_named("role").unwrap().source else {
         panic!("a role")
     };
-    assert!(matches!(*base, Source::Keys { ref id, .. } if id == "AKIDKEYS"));
+    let Role { base, role, .. } = *role;
+    assert!(matches!(base, Source::Keys { ref id, .. } if id == "AKIDKEYS"));
     assert_eq!(role, "arn:aws:iam::1:role/reader");
-    let Source::Role { base, .. } = of_named("own").unwrap().source else {
+    let Source::Role(role) = of_named("own").unwrap().source else {
         panic!("a role")
     };
-    assert!(matches!(*base, Source::Keys { ref id, .. } if id == "AKIDOWN"));
+    assert!(matches!(role.base, Source::Keys { ref id, .. } if id == "AKIDOWN"));
     for name in ["sso", "old_sso"] {
-        let Source::SingleSignOn { account, region, .. } = of_named(name).unwrap().source else {
+        let Source::SingleSignOn(sign_on) = of_named(name).unwrap().source else {
             panic!("{name}")
         };
-        assert_eq!((account.as_str(), region.as_str()), ("123", "eu-west-1"));
+        assert_eq!(
+            (sign_on.account.as_str(), sign_on.region.as_str()),
+            ("123", "eu-west-1")
+        );
     }
 }
 
@@ -138,7 +142,6 @@ fn what_is_wrong_with_a_profile_is_said() {
     for (name, part) in [
         ("half", "aws_secret_access_key is missing"),
         ("circle", "leads back to it"),
-        ("code", "mfa_serial"),
         ("nobody", "there is no AWS profile \"nobody\""),
     ] {
         let error = of_named(name).unwrap_err();

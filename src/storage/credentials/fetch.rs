@@ -1,7 +1,8 @@
 //! Temporary keys for S3, from the services that give them.
 
-use super::aws::{Source, no_credentials};
+use super::aws::{Role, Source, no_credentials};
 use super::cached::{Fetch, Fetched};
+use super::code::{ask_for_code, assumed_with_code};
 use super::request::{Distance, answer, element, get, with_body};
 use super::{Environment, Secret};
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,30 +54,18 @@ impl Fetcher {
                     role,
                     session,
                 } => self.web_identity(token_file, role, session).await,
-                Source::Role {
-                    base,
-                    role,
-                    session,
-                    external_id,
-                    seconds,
-                } => {
-                    let base = self.keys(base).await?;
-                    self.role(
-                        &base.credential,
-                        role,
-                        session,
-                        external_id.as_ref(),
-                        seconds.as_deref(),
-                    )
+                Source::Role(role) if role.device.is_some() => {
+                    assumed_with_code(role, || async {
+                        let base = self.keys(&role.base).await?;
+                        self.role(&base.credential, role, Some(ask_for_code(role).await?)).await
+                    })
                     .await
                 }
-                Source::SingleSignOn {
-                    cache_file,
-                    login,
-                    account,
-                    role,
-                    region,
-                } => self.single_sign_on(cache_file, login, account, role, region).await,
+                Source::Role(role) => {
+                    let base = self.keys(&role.base).await?;
+                    self.role(&base.credential, role, None).await
+                }
+                Source::SingleSignOn(sign_on) => self.single_sign_on(sign_on).await,
                 Source::Process { command } => process(command.clone()).await,
                 Source::Container { url, token, token_file } => {
                     container(url, token.as_ref(), token_file.as_deref()).await
@@ -91,7 +80,7 @@ impl Fetcher {
         .boxed()
     }
 
-    fn endpoint(&self, variables: &[&str], default: String) -> Result<String> {
+    pub(super) fn endpoint(&self, variables: &[&str], default: String) -> Result<String> {
         let url = self
             .environment
             .first(variables)
@@ -121,25 +110,20 @@ impl Fetcher {
         self.security_token(&form, None).await
     }
 
-    async fn role(
-        &self,
-        base: &AwsCredential,
-        role: &str,
-        session: &str,
-        external_id: Option<&Secret>,
-        seconds: Option<&str>,
-    ) -> Result<Fetched<AwsCredential>> {
+    async fn role(&self, base: &AwsCredential, role: &Role, code: Option<Secret>) -> Result<Fetched<AwsCredential>> {
         let mut form = vec![
             ("Action", "AssumeRole"),
             ("Version", "2011-06-15"),
-            ("RoleArn", role),
-            ("RoleSessionName", session),
+            ("RoleArn", &role.role),
+            ("RoleSessionName", &role.session),
         ];
-        form.extend(external_id.map(|id| ("ExternalId", id.reveal())));
-        form.extend(seconds.map(|s| ("DurationSeconds", s)));
+        form.extend(role.external_id.iter().map(|id| ("ExternalId", id.reveal())));
+        form.extend(role.seconds.iter().map(|s| ("DurationSeconds", s.as_str())));
+        form.extend(role.device.iter().map(|device| ("SerialNumber", device.as_str())));
+        form.extend(code.iter().map(|code| ("TokenCode", code.reveal())));
         self.security_token(&form, Some(base))
             .await
-            .map_err(|e| e.context(format!("role {role}")))
+            .map_err(|e| e.context(format!("role {}", role.role)))
     }
 
     /// Asks the Security Token Service, with a signature when `base` gives one.
@@ -173,56 +157,6 @@ impl Fetcher {
             expires.map(|t| t.with_timezone(&Utc)),
         ))
     }
-
-    async fn single_sign_on(
-        &self,
-        file: &Path,
-        login: &str,
-        account: &str,
-        role: &str,
-        region: &str,
-    ) -> Result<Fetched<AwsCredential>> {
-        let signed_out = |what: String| Error::storage(what).with_hint(format!("run `{login}`"));
-        let text = std::fs::read_to_string(file)
-            .map_err(|_| signed_out(format!("nobody has signed in yet: {} is missing", file.display())))?;
-        let cached: Value = serde_json::from_str(&text)
-            .map_err(|_| signed_out(format!("{} is not what `aws sso login` writes", file.display())))?;
-        let token = cached.get("accessToken").and_then(Value::as_str);
-        let expires = cached.get("expiresAt").and_then(time);
-        let token = token.ok_or_else(|| signed_out(format!("{} has no token", file.display())))?;
-        if expires.is_none_or(|end| end <= Utc::now()) {
-            let end = expires.map_or_else(String::new, |end| {
-                format!(" at {}", end.format("%Y-%m-%d %H:%M:%S UTC"))
-            });
-            return Err(signed_out(format!("the single sign-on session has expired{end}")));
-        }
-        let base = self.endpoint(
-            &["AWS_ENDPOINT_URL_SSO"],
-            format!("https://portal.sso.{region}.amazonaws.com"),
-        )?;
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("role_name", role), ("account_id", account)])
-            .finish();
-        let url = format!("{base}/federation/credentials?{query}");
-        let headers = [("x-amz-sso_bearer_token", token)];
-        let body = answer("AWS single sign-on", Distance::Far, || get("GET", &url, &headers)).await;
-        let body = body.map_err(|e| e.with_hint(format!("run `{login}`")))?;
-        let body: Value = serde_json::from_str(&body).map_err(|_| incomplete("AWS single sign-on"))?;
-        let keys = body.get("roleCredentials").cloned().unwrap_or_default();
-        keys_of(
-            &keys,
-            "AWS single sign-on",
-            ["accessKeyId", "secretAccessKey", "sessionToken", "expiration"],
-        )
-    }
-}
-
-/// The file in which `aws sso login` keeps the token of a session, or of a start URL in profiles of the older form.
-pub(super) fn sso_cache_file(environment: &Environment, session_or_url: &str) -> PathBuf {
-    use sha1::Digest;
-    let digest = sha1::Sha1::digest(session_or_url.as_bytes());
-    let name: String = digest.iter().map(|b| format!("{b:02x}")).collect();
-    environment.home(".aws/sso/cache").join(name + ".json")
 }
 
 /// Runs the command of `credential_process`. What it writes to standard error is for the person who set it up.
@@ -270,12 +204,8 @@ async fn container(url: &str, token: Option<&Secret>, file: Option<&Path>) -> Re
 async fn machine(url: &str) -> Result<Fetched<AwsCredential>> {
     const NAME: &str = "the machine's metadata service";
     const ROLES: &str = "latest/meta-data/iam/security-credentials";
-    let lifetime = [("x-aws-ec2-metadata-token-ttl-seconds", "600")];
-    let token = answer(NAME, Distance::Near, || {
-        get("PUT", &format!("{url}/latest/api/token"), &lifetime)
-    })
-    .await?;
-    let headers = [("x-aws-ec2-metadata-token", token.trim())];
+    let token = machine_token(url).await?;
+    let headers = [("x-aws-ec2-metadata-token", token.reveal())];
     let roles = answer(NAME, Distance::Near, || {
         get("GET", &format!("{url}/{ROLES}/"), &headers)
     })
@@ -289,8 +219,33 @@ async fn machine(url: &str) -> Result<Fetched<AwsCredential>> {
     keys_of(&body, NAME, ["AccessKeyId", "SecretAccessKey", "Token", "Expiration"])
 }
 
+/// The region that a machine's metadata service names: a zone, which is a region and a letter.
+#[cfg(feature = "gcs")]
+pub(super) async fn region_of_machine(url: &str, environment: &Environment) -> Result<String> {
+    const NAME: &str = "the machine's metadata service";
+    let base = match environment.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_METADATA_ENDPOINT"]) {
+        Some(base) => base.trim_end_matches('/').to_string(),
+        None => url::Url::parse(url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization()),
+    };
+    let token = machine_token(&base).await?;
+    let headers = [("x-aws-ec2-metadata-token", token.reveal())];
+    let zone = answer(NAME, Distance::Near, || get("GET", url, &headers)).await?;
+    Ok(zone
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_lowercase())
+        .to_string())
+}
+
+/// What has to be shown to a machine's metadata service, version 2.
+async fn machine_token(url: &str) -> Result<Secret> {
+    let lifetime = [("x-aws-ec2-metadata-token-ttl-seconds", "600")];
+    let build = || get("PUT", &format!("{url}/latest/api/token"), &lifetime);
+    let token = answer("the machine's metadata service", Distance::Near, build).await?;
+    Ok(Secret::new(token.trim()))
+}
+
 /// Keys from JSON; `names` are those of the identifier, the secret, the session token and the end.
-fn keys_of(json: &Value, who: &str, names: [&str; 4]) -> Result<Fetched<AwsCredential>> {
+pub(super) fn keys_of(json: &Value, who: &str, names: [&str; 4]) -> Result<Fetched<AwsCredential>> {
     let [id, secret, token, end] = names;
     let text = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_string);
     let expires = json.get(end).and_then(time);
@@ -309,7 +264,7 @@ fn keys_of(json: &Value, who: &str, names: [&str; 4]) -> Result<Fetched<AwsCrede
 }
 
 /// A time as text of RFC 3339 or as milliseconds since 1970.
-fn time(value: &Value) -> Option<DateTime<Utc>> {
+pub(super) fn time(value: &Value) -> Option<DateTime<Utc>> {
     match value {
         Value::Number(n) => DateTime::from_timestamp_millis(n.as_i64()?),
         Value::String(text) => {
@@ -329,7 +284,7 @@ fn read_token(file: &Path) -> Result<Secret> {
     Ok(Secret::new(text.trim()))
 }
 
-fn incomplete(who: &str) -> Error {
+pub(super) fn incomplete(who: &str) -> Error {
     Error::storage(format!("{who} did not answer with keys"))
 }
 

@@ -5,16 +5,24 @@
 #[cfg(feature = "s3")]
 pub(super) mod aws;
 mod cached;
+#[cfg(feature = "s3")]
+mod code;
 mod environment;
 #[cfg(feature = "s3")]
 mod fetch;
 #[cfg(feature = "gcs")]
 pub(super) mod google;
+#[cfg(feature = "gcs")]
+pub(super) mod google_file;
 #[cfg(feature = "s3")]
 mod profile;
 mod request;
+#[cfg(feature = "s3")]
+mod sso;
 
 pub(super) use environment::Environment;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+pub(super) use request::{answer_by, element};
 
 use std::fmt;
 

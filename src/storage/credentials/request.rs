@@ -1,7 +1,7 @@
 //! Small requests to services that give credentials.
 
 use crate::error::{Error, Result};
-pub(super) use crate::storage::errors::element;
+pub(in crate::storage) use crate::storage::errors::element;
 use crate::storage::{clients, errors};
 use object_store::client::{HttpClient, HttpRequest};
 use std::time::Duration;
@@ -29,13 +29,35 @@ pub(super) enum Distance {
 /// # Errors
 /// `Storage` with what the service said; `name` is what it is called.
 pub(super) async fn answer(name: &str, distance: Distance, build: impl Fn() -> Result<HttpRequest>) -> Result<String> {
-    let client = client(distance)?;
+    // What is near and cannot be reached is not there.
     let attempts = if distance == Distance::Near { 2 } else { 4 };
+    let again = distance == Distance::Far;
+    attempt(&client(distance)?, name, attempts, again, || async { build() }).await
+}
+
+/// The same by a client that is there already, with requests that may have to be waited for.
+pub(in crate::storage) async fn answer_by<F: Future<Output = Result<HttpRequest>>>(
+    client: &HttpClient,
+    name: &str,
+    attempts: u32,
+    build: impl Fn() -> F,
+) -> Result<String> {
+    attempt(client, name, attempts, true, build).await
+}
+
+/// `again` says whether a service that cannot be reached is asked again.
+async fn attempt<F: Future<Output = Result<HttpRequest>>>(
+    client: &HttpClient,
+    name: &str,
+    attempts: u32,
+    again: bool,
+    build: impl Fn() -> F,
+) -> Result<String> {
     let mut attempt = 0;
     loop {
         attempt += 1;
         let last = attempt == attempts;
-        match client.execute(build()?).await {
+        match client.execute(build().await?).await {
             Ok(response) => {
                 let status = response.status();
                 let body = response.into_body().bytes().await.unwrap_or_default();
@@ -44,11 +66,11 @@ pub(super) async fn answer(name: &str, distance: Distance, build: impl Fn() -> R
                 if status.is_success() {
                     return Ok(body);
                 }
-                if last || !(status.is_server_error() || status.as_u16() == 429) {
+                if last || !(status.is_server_error() || status.as_u16() == 429) || status.as_u16() == 501 {
                     return Err(refused(name, status.as_u16(), &body));
                 }
             }
-            Err(e) if last || distance == Distance::Near => {
+            Err(e) if last || !again => {
                 return Err(Error::storage(format!(
                     "{name} cannot be reached: {}",
                     errors::innermost(&e)
@@ -112,7 +134,7 @@ pub(super) fn with_body(method: &str, url: &str, headers: &[(&str, &str)], body:
         value.set_sensitive(true);
         request = request.header(*name, value);
     }
-    let body = object_store::PutPayload::from(body);
+    // The text itself: of a payload in pieces, the client signs another hash.
     request
         .body(body.into())
         .map_err(|_| Error::storage("the address of a service for credentials is not a URL"))

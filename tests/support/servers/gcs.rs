@@ -1,9 +1,9 @@
 //! A small server that speaks the XML dialect of Google Cloud Storage, and refuses what it does not know.
 //!
 //! Objects in memory with generations, `x-goog-if-generation-match`, ranges, `If-Match`, listings with delimiter and pages
-//! (`list-type=2`), multipart uploads, copies. See <https://cloud.google.com/storage/docs/xml-api/overview>.
+//! (`list-type=2`), multipart uploads and lists of them, copies. See <https://cloud.google.com/storage/docs/xml-api/overview>.
 
-use super::{Handler, Server, decode, error, escape_xml, header, parameters};
+use super::{BegunUpload, Handler, Server, decode, error, escape_xml, header, list_uploads, parameters};
 use bytes::Bytes;
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
@@ -48,6 +48,7 @@ impl Object {
 #[derive(Debug)]
 struct Upload {
     path: String,
+    begun: chrono::DateTime<chrono::Utc>,
     parts: BTreeMap<usize, Bytes>,
 }
 
@@ -184,9 +185,13 @@ impl Cloud {
         let names: Vec<&str> = query.iter().map(|(n, _)| n.as_str()).collect();
         let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         if key.is_empty() {
-            return match *request.method() == Method::GET && value("list-type") == Some("2") {
-                true => self.list(&bucket, &query),
-                false => refuse(501, "NotImplemented", &format!("{} of a bucket", request.method())),
+            return match *request.method() == Method::GET {
+                true if value("list-type") == Some("2") => self.list(&bucket, &query),
+                true if names.contains(&"uploads") => {
+                    let query = request.uri().query().unwrap_or_default();
+                    Ok(list_uploads(&bucket, query, self.page, self.begun(&bucket)))
+                }
+                _ => refuse(501, "NotImplemented", &format!("{} of a bucket", request.method())),
             };
         }
         match (request.method().as_str(), names.as_slice()) {
@@ -402,6 +407,7 @@ impl Cloud {
             id.clone(),
             Upload {
                 path,
+                begun: chrono::Utc::now(),
                 parts: BTreeMap::new(),
             },
         );
@@ -413,6 +419,18 @@ impl Cloud {
                 escape_xml(key)
             ),
         )
+    }
+
+    /// The uploads of a bucket that are open.
+    fn begun(&self, bucket: &str) -> Vec<BegunUpload> {
+        let one = |(id, upload): (&String, &Upload)| {
+            Some(BegunUpload {
+                key: upload.path.strip_prefix(&format!("{bucket}/"))?.to_string(),
+                id: id.clone(),
+                begun: upload.begun,
+            })
+        };
+        self.uploads.iter().filter_map(one).collect()
     }
 
     fn upload(&mut self, id: Option<&str>, bucket: &str, key: &str) -> Result<&mut Upload, Refusal> {

@@ -1,11 +1,13 @@
-//! Object stores over HTTP for tests, on loopback: an S3 server over a folder and a strict one that speaks Google's dialect.
+//! Object stores over HTTP for tests, on loopback: an S3 server over a folder, and strict ones that speak Google's dialect and
+//! Azure's.
 //!
-//! Both remember what they were asked ([`Server::log`]) and can be told to misbehave ([`Server::inject`]). They run in
+//! They remember what they were asked ([`Server::log`]) and can be told to misbehave ([`Server::inject`]). They run in
 //! threads of the test process, so programs that the test starts can talk to them, too, in the environment that
 //! [`Server::environment`] gives.
 
 #![allow(dead_code, reason = "each test program uses another part of it")]
 
+pub mod azure;
 pub mod gcs;
 pub mod s3;
 
@@ -31,16 +33,18 @@ pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Byt
 
 static S3: LazyLock<s3::S3Server> = LazyLock::new(|| s3::S3Server::start(&[]));
 static GCS: LazyLock<gcs::GcsServer> = LazyLock::new(|| gcs::GcsServer::start(&[]));
+static AZURE: LazyLock<azure::AzureServer> = LazyLock::new(|| azure::AzureServer::start(&[]));
 
 /// Puts an object into a bucket of [`fresh_bucket`], beside its server.
 pub fn put_into_bucket(url: &str, key: &str, content: Vec<u8>) {
     match url.split_once("://").unwrap() {
         ("s3", bucket) => S3.put(bucket, key, content),
+        ("az", container) => AZURE.put(container, key, content),
         (_, bucket) => GCS.put(bucket, key, content),
     }
 }
 
-/// A bucket of its own in a server that all tests of the process share: `s3://…` or `gs://…`.
+/// A bucket of its own in a server that all tests of the process share: `s3://…`, `gs://…` or `az://…`.
 pub fn fresh_bucket(server: &str) -> String {
     // Of its answers to reads, some never come, some come in part, and sometimes it is busy.
     static FLAKY: LazyLock<gcs::GcsServer> = LazyLock::new(|| {
@@ -68,6 +72,13 @@ pub fn fresh_bucket(server: &str) -> String {
             server.create_bucket(&bucket);
             let client = Arc::new(server.client(&bucket));
             let url = format!("gs://{bucket}");
+            lakebed::storage::register_store(&url, client.clone(), Some(client)).unwrap();
+            url
+        }
+        "azure" => {
+            AZURE.create_bucket(&bucket);
+            let client = Arc::new(AZURE.client(&bucket));
+            let url = format!("az://{bucket}");
             lakebed::storage::register_store(&url, client.clone(), Some(client)).unwrap();
             url
         }
@@ -423,4 +434,56 @@ pub fn unescape_xml(text: &str) -> String {
         .replace("&quot;", "\"")
         .replace("&apos;", "'")
         .replace("&amp;", "&")
+}
+
+/// An upload in parts that was begun and neither completed nor aborted.
+#[derive(Debug, Clone)]
+pub struct BegunUpload {
+    pub key: String,
+    pub id: String,
+    pub begun: chrono::DateTime<chrono::Utc>,
+}
+
+/// What both kinds of buckets answer who asks for the uploads that are open: `?uploads` with `prefix`, `key-marker`,
+/// `upload-id-marker` and `max-uploads`. Anything else is an error.
+pub fn list_uploads(bucket: &str, query: &str, page: usize, mut all: Vec<BegunUpload>) -> Response<Bytes> {
+    let (mut prefix, mut after, mut page) = (String::new(), (String::new(), String::new()), page);
+    for (name, value) in parameters(query) {
+        match name.as_str() {
+            "uploads" => {}
+            "prefix" => prefix = value,
+            "key-marker" => after.0 = value,
+            "upload-id-marker" => after.1 = value,
+            "max-uploads" => page = page.min(value.parse().unwrap()),
+            _ => return error(501, "NotImplemented", &format!("listing uploads with {name}")),
+        }
+    }
+    all.retain(|u| u.key.starts_with(&prefix) && (u.key.clone(), u.id.clone()) > after);
+    all.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
+    let truncated = all.len() > page;
+    all.truncate(page);
+    let one = |u: &BegunUpload| {
+        format!(
+            "<Upload><Key>{}</Key><UploadId>{}</UploadId><Initiated>{}</Initiated></Upload>",
+            escape_xml(&u.key),
+            escape_xml(&u.id),
+            u.begun.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+        )
+    };
+    let next = match all.last().filter(|_| truncated) {
+        Some(last) => format!(
+            "<NextKeyMarker>{}</NextKeyMarker><NextUploadIdMarker>{}</NextUploadIdMarker>",
+            escape_xml(&last.key),
+            escape_xml(&last.id)
+        ),
+        None => String::new(),
+    };
+    let uploads: String = all.iter().map(one).collect();
+    Response::new(
+        format!(
+            "<?xml version='1.0' encoding='UTF-8'?><ListMultipartUploadsResult><Bucket>{bucket}</Bucket>{next}\
+             <IsTruncated>{truncated}</IsTruncated>{uploads}</ListMultipartUploadsResult>"
+        )
+        .into(),
+    )
 }

@@ -1,9 +1,9 @@
 //! An S3 server over a temporary folder: `s3s-fs`, which checks signatures, behind our own listener.
 //!
-//! Three things that S3 does and this server does not are added on the way: tags in listings, `If-Match` on reads, and no
-//! object where there is only a folder.
+//! Four things that S3 does and this server does not are added on the way: tags in listings, `If-Match` on reads, no object
+//! where there is only a folder, and lists of the uploads that are open.
 
-use super::{Handler, Server, error, header, unescape_xml};
+use super::{BegunUpload, Handler, Server, error, header, list_uploads, unescape_xml};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::header::IF_MATCH;
@@ -53,9 +53,10 @@ impl S3Server {
         let root = folder.path().to_path_buf();
         // The server looks whether an object exists and then writes it; S3 does both at once.
         let one_by_one = std::sync::Arc::new(tokio::sync::Mutex::new(()));
+        let begun = Begun::default();
         let handler: Handler = std::sync::Arc::new(move |request| {
             let (outer, inner, root) = (outer.clone(), inner.clone(), root.clone());
-            let one_by_one = one_by_one.clone();
+            let (one_by_one, begun) = (one_by_one.clone(), begun.clone());
             Box::pin(async move {
                 let headers = request.headers();
                 let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
@@ -63,7 +64,7 @@ impl S3Server {
                     true => Some(one_by_one.lock().await),
                     false => None,
                 };
-                handle(request, &outer, &inner, &root).await
+                handle(request, &outer, &inner, &root, &begun).await
             })
         });
         Self {
@@ -145,7 +146,16 @@ impl S3Server {
     }
 }
 
-async fn handle(request: Request<Bytes>, outer: &S3Service, inner: &S3Service, root: &Path) -> Response<Bytes> {
+/// The uploads that were begun, each with its bucket.
+type Begun = std::sync::Arc<parking_lot::Mutex<Vec<(String, BegunUpload)>>>;
+
+async fn handle(
+    request: Request<Bytes>,
+    outer: &S3Service,
+    inner: &S3Service,
+    root: &Path,
+    begun: &Begun,
+) -> Response<Bytes> {
     let path = super::decode(request.uri().path().trim_start_matches('/'));
     let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
     if key.is_empty() && request.method() == Method::HEAD {
@@ -174,8 +184,32 @@ async fn handle(request: Request<Bytes>, outer: &S3Service, inner: &S3Service, r
             );
         }
     }
-    let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type=2"));
+    let query = request.uri().query().unwrap_or_default().to_string();
+    let is_listing = query.contains("list-type=2");
+    let (lists_uploads, begins_upload) = match query.starts_with("uploads") {
+        true => (request.method() == Method::GET, request.method() == Method::POST),
+        false => (false, false),
+    };
     let response = call(outer, request).await;
+    if lists_uploads && response.status() == 501 {
+        // The signature was right.
+        let is_open = |id: &str| root.join(format!(".upload-{id}.json")).exists();
+        let all = begun.lock().clone().into_iter();
+        let all = all.filter(|(of, upload)| of == bucket && is_open(&upload.id));
+        return list_uploads(bucket, &query, 1000, all.map(|(_, upload)| upload).collect());
+    }
+    if begins_upload && response.status().is_success() {
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        let id = body
+            .split_once("<UploadId>")
+            .and_then(|(_, rest)| rest.split_once("</UploadId>"));
+        let upload = BegunUpload {
+            key: key.to_string(),
+            id: id.unwrap().0.to_string(),
+            begun: chrono::Utc::now(),
+        };
+        begun.lock().push((bucket.to_string(), upload));
+    }
     match is_listing && response.status().is_success() {
         true => with_tags(response, inner, bucket).await,
         false => response,
