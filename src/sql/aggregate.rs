@@ -268,13 +268,25 @@ impl Rewriter {
     /// # Errors
     /// When a column is neither grouped nor inside an aggregate.
     pub(super) fn rewrite(&self, e: &mut Expr) -> Result<()> {
-        *e = self.rewritten(std::mem::replace(e, Expr::boolean(true)))?;
+        // A literal by itself may be a group; inside of an expression it stays what it says.
+        *e = match self.group(e) {
+            Some(output) => output.clone(),
+            None => self.rewritten(std::mem::replace(e, Expr::boolean(true)))?,
+        };
         Ok(())
+    }
+
+    /// What a group is in the output.
+    fn group(&self, e: &Expr) -> Option<&Expr> {
+        self.groups
+            .iter()
+            .find(|(group, _)| group == e)
+            .map(|(_, output)| output)
     }
 
     fn rewritten(&self, e: Expr) -> Result<Expr> {
         if !e.is_literal()
-            && let Some((_, output)) = self.groups.iter().find(|(group, _)| *group == e)
+            && let Some(output) = self.group(&e)
         {
             return Ok(output.clone());
         }

@@ -119,7 +119,10 @@ impl ColumnReader {
                 });
             }
         }
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(false);
+        let options = match footer.has_int96 {
+            true => ArrowReaderOptions::new().with_schema(footer.schema.clone()),
+            false => ArrowReaderOptions::new().with_skip_arrow_metadata(false),
+        };
         let metadata = ArrowReaderMetadata::try_new(footer.metadata.clone(), options)?;
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(FileBytes(partition.file.clone()), metadata)
             .with_projection(ProjectionMask::roots(

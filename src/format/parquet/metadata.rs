@@ -7,10 +7,11 @@ use crate::storage::{ObjectFile, cache_footer, cached_footer, is_remote, read_ra
 use crate::types::{DataType, ScalarValue, TIMESTAMP, common_type, is_decimal, is_integer, normalize_type};
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{FieldRef, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::parquet_to_arrow_schema;
+use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,8 +28,10 @@ const MAX_FOOTER: u64 = 256 << 20;
 #[derive(Debug)]
 pub struct Footer {
     pub metadata: Arc<ParquetMetaData>,
-    /// The file's columns as arrow reads them by itself.
+    /// The file's columns as arrow reads them by itself, but for INT96, which is read in microseconds.
     pub schema: SchemaRef,
+    /// Whether some column is INT96.
+    pub has_int96: bool,
     /// One per top-level column.
     columns: Vec<FooterColumn>,
     index: Option<KeptIndex>,
@@ -60,12 +63,49 @@ pub struct RowGroupBounds {
     pub nulls: UInt64Array,
 }
 
+/// The fields with INT96 in microseconds: in nanoseconds, as arrow reads it, years before 1677 and after 2262 wrap around.
+/// `int96` says for each leaf whether it is INT96.
+fn in_microseconds(fields: &Fields, int96: &mut dyn Iterator<Item = bool>) -> Fields {
+    fields
+        .iter()
+        .map(|field| {
+            let field = field.as_ref().clone();
+            let data_type = type_in_microseconds(field.data_type(), int96);
+            Arc::new(field.with_data_type(data_type))
+        })
+        .collect()
+}
+
+fn type_in_microseconds(t: &DataType, int96: &mut dyn Iterator<Item = bool>) -> DataType {
+    let mut inner = |field: &FieldRef| {
+        let data_type = type_in_microseconds(field.data_type(), int96);
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    match t {
+        DataType::List(item) => DataType::List(inner(item)),
+        DataType::LargeList(item) => DataType::LargeList(inner(item)),
+        DataType::FixedSizeList(item, n) => DataType::FixedSizeList(inner(item), *n),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        DataType::Struct(fields) => DataType::Struct(in_microseconds(fields, int96)),
+        leaf => match (int96.next(), leaf) {
+            (Some(true), DataType::Timestamp(_, zone)) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+            _ => leaf.clone(),
+        },
+    }
+}
+
 /// Reads the footer and what it tells about rows and columns.
 pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
     let (metadata, index) = read_metadata(file)?;
     let metadata = Arc::new(metadata);
     let meta = metadata.file_metadata();
-    let schema = Arc::new(parquet_to_arrow_schema(meta.schema_descr(), meta.key_value_metadata())?);
+    let schema = parquet_to_arrow_schema(meta.schema_descr(), meta.key_value_metadata())?;
+    let leaves = meta.schema_descr().columns().iter();
+    let int96: Vec<bool> = leaves.map(|leaf| leaf.physical_type() == PhysicalType::INT96).collect();
+    let schema = Arc::new(match int96.contains(&true) {
+        true => ArrowSchema::new(in_microseconds(schema.fields(), &mut int96.iter().copied())),
+        false => schema,
+    });
     let mut columns = vec![];
     let mut next_leaf = 0;
     for (i, field) in schema.fields().iter().enumerate() {
@@ -95,6 +135,7 @@ pub fn inspect(file: &ObjectFile) -> Result<FileInfo> {
     let footer = Footer {
         metadata,
         schema,
+        has_int96: int96.contains(&true),
         columns,
         index,
     };
@@ -388,5 +429,51 @@ impl Footer {
             largest = largest.max(entries);
         }
         (largest > 0).then_some(largest.min(rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ParquetFormat;
+    use crate::format::testing::{ask, read_file};
+    use parquet::data_type::{Int96, Int96Type};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    use std::sync::Arc;
+
+    #[test]
+    fn int96_reaches_all_years() {
+        let message = "message m { required int96 ts; required group l (LIST) { repeated group list { required int96 element; } } }";
+        // Nanoseconds of the day, and Julian days: 0001-01-01, 1970-01-01 and 9999-12-31.
+        let moments: Vec<Int96> = [(0, 1_721_426), (1_000, 2_440_588), (0, 5_373_484)]
+            .into_iter()
+            .map(|(nanos, day)| {
+                let mut moment = Int96::new();
+                moment.set_data(nanos, 0, day);
+                moment
+            })
+            .collect();
+        let mut content = vec![];
+        let schema = Arc::new(parse_message_type(message).unwrap());
+        let mut writer = SerializedFileWriter::new(&mut content, schema, Default::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for levels in [None, Some([1, 1, 1])] {
+            let mut column = group.next_column().unwrap().unwrap();
+            let repeated = levels.map(|_| [0, 0, 0]);
+            let written = column.typed::<Int96Type>();
+            let levels = (levels.as_ref().map(|l| &l[..]), repeated.as_ref().map(|l| &l[..]));
+            written.write_batch(&moments, levels.0, levels.1).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+        writer.close().unwrap();
+        let wanted = [("ts", "timestamp"), ("l", "array(timestamp)")];
+        let rows = read_file(&ParquetFormat, "x.parquet", &content, false, |_| ask(&wanted)).unwrap();
+        let expected = [
+            "0001-01-01T00:00:00",
+            "1970-01-01T00:00:00.000001",
+            "9999-12-31T00:00:00",
+        ];
+        assert_eq!(rows, expected.map(|m| format!("{m}|[{m}]")));
     }
 }
