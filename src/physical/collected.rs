@@ -415,7 +415,9 @@ mod tests {
             let context = context(memory, forced);
             let collected = collect(batches(200), &context);
             assert_eq!(context.metrics.bytes_spilled.get() > 0, forced || memory == 1 << 20);
-            assert!(context.memory.used() > 0 && context.memory.peak() <= memory);
+            // Beside the limit there are the blocks on their way to the disk.
+            let peak = context.memory.peak();
+            assert!(context.memory.used() > 0 && peak <= memory + (1 << 20), "{peak}");
             check(&collected, 100_000, &context);
             check(&collected, 100_000, &context);
             drop(collected);

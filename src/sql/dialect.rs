@@ -185,7 +185,8 @@ pub(super) fn with_parentheses_in_values(tokens: Vec<TokenWithSpan>) -> Vec<Toke
     result
 }
 
-/// Where the row of VALUES that starts at a token ends: at a comma, a closing bracket or a word that begins a clause.
+/// Where the row of VALUES that starts at a token ends: at a comma, a closing bracket, a word that begins a clause, or
+/// the name of the table that the rows are (`FROM VALUES (1), (2) AS v`).
 fn end_of_row(tokens: &[TokenWithSpan], start: usize) -> usize {
     let mut depth = 0usize;
     for (i, token) in tokens.iter().enumerate().skip(start) {
@@ -196,7 +197,8 @@ fn end_of_row(tokens: &[TokenWithSpan], start: usize) -> usize {
             Token::Comma if depth == 0 => return i,
             Token::Word(w) if depth == 0 && w.quote_style.is_none() => match w.keyword {
                 Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::ORDER => return i,
-                Keyword::LIMIT | Keyword::OFFSET | Keyword::FETCH | Keyword::WITH => return i,
+                Keyword::LIMIT | Keyword::OFFSET | Keyword::FETCH | Keyword::WITH | Keyword::AS => return i,
+                Keyword::NoKeyword if i > start && tokens[i - 1].token == Token::RParen => return i,
                 _ => {}
             },
             _ => {}

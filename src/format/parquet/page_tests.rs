@@ -224,7 +224,8 @@ fn where_rows_are_rare_other_columns_read_only_their_pages() {
     let left_out = request.progress.pages_left_out();
     assert_eq!((first.len(), left_out > 45), (1, true), "{left_out}");
     assert_eq!(read(&file, &info, &request).unwrap(), first);
-    assert_eq!(request.progress.pages_left_out(), 2 * left_out);
+    // Now that it is known how rare such rows are, at least as many.
+    assert!(request.progress.pages_left_out() >= 2 * left_out);
 }
 
 #[test]
