@@ -171,7 +171,8 @@ fn pages_without_wanted_rows_are_not_fetched() {
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
     let left_out: usize = left_out.and_then(|n| n.parse().ok()).unwrap_or(0);
-    assert!((15..40).contains(&left_out), "{}", run.out);
+    // Of the one partition that is read; the others are left out as a whole.
+    assert!((2..12).contains(&left_out), "{}", run.out);
 }
 
 #[test]
