@@ -280,7 +280,8 @@ fn index_bytes(batch: &Batch, spec: &JoinSpec) -> Result<usize> {
         let keys = spec.build_keys.evaluate(batch)?;
         bytes += keys.iter().map(Column::memory_size).sum::<usize>();
     }
-    if let Some(ranges) = &spec.ranges {
+    // With keys, an order of the rows is made only where it pays and there is memory left.
+    if let Some(ranges) = spec.ranges.as_ref().filter(|_| spec.key_types.is_empty()) {
         bytes += ranges.index_bytes(batch)?;
     }
     Ok(bytes)

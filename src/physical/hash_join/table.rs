@@ -126,7 +126,7 @@ impl JoinTable {
             }
             Ok(())
         })?;
-        if spec.ranges.is_some() && table.has_long_chains(&excluded) {
+        if spec.ranges.is_some() && table.has_long_chains(&excluded) && table.has_room_for_order(spec)? {
             let mut heads = vec![];
             encoded.words = table.keys.clone();
             table.first_candidates(&encoded, &excluded, &mut heads);
@@ -153,6 +153,15 @@ impl JoinTable {
             .evaluate(&Batch::from_arrays(self.columns.clone(), self.rows))?;
         self.ranges = Some(RangeIndex::new(ranges, &bounds, heads, &context.cancel)?);
         Ok(())
+    }
+
+    /// Asks for the memory of an order of the rows, if the join has range conditions. Without it chains are walked.
+    fn has_room_for_order(&self, spec: &JoinSpec) -> Result<bool> {
+        let Some(ranges) = &spec.ranges else {
+            return Ok(false);
+        };
+        let bytes = ranges.index_bytes(&Batch::from_arrays(self.columns.clone(), self.rows))?;
+        Ok(self.reservation.lock().try_grow(bytes))
     }
 
     /// Whether keys have so many rows that an order among them pays, by a sample.
