@@ -52,7 +52,7 @@ struct State {
     uploads: Vec<OpenUpload>,
     /// Reads that will go wrong.
     blind: usize,
-    watcher: Option<Arc<dyn Fn() + Send + Sync>>,
+    watcher: Option<Arc<dyn Fn(&str) + Send + Sync>>,
     quiet: bool,
 }
 
@@ -92,8 +92,8 @@ impl FaultyStore {
         state.watcher = None;
     }
 
-    /// Has somebody look before each call.
-    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
+    /// Has somebody look before each call, whose name it is told.
+    pub fn watch(&self, watcher: impl Fn(&str) + Send + Sync + 'static) {
         self.calls.0.lock().unwrap().watcher = Some(Arc::new(watcher));
     }
 
@@ -135,15 +135,16 @@ impl Calls {
         if self.0.lock().unwrap().quiet {
             return Fate::Done;
         }
+        let what = what();
+        let reads = reads(&what);
         let watcher = self.0.lock().unwrap().watcher.clone();
         if let Some(watcher) = watcher {
-            tokio::task::spawn_blocking(move || watcher()).await.unwrap();
+            let what = what.clone();
+            tokio::task::spawn_blocking(move || watcher(&what)).await.unwrap();
         }
         let mut state = self.0.lock().unwrap();
         let call = state.calls;
         state.calls += 1;
-        let what = what();
-        let reads = what.starts_with("get ") || what.starts_with("list");
         if state.faults.iter().any(|(at, _)| *at == call) {
             state.last = Some(what);
         }
@@ -164,6 +165,11 @@ impl Calls {
         };
         state.faults.iter().find_map(fate).unwrap_or(Fate::Done)
     }
+}
+
+/// Whether a call of that name leaves the store as it is.
+pub fn reads(call: &str) -> bool {
+    call.starts_with("get ") || call.starts_with("list")
 }
 
 fn broken() -> Error {
