@@ -340,7 +340,11 @@ fn all_or_nothing_on_s3() {
     let server = S3Server::start(&["lake"]);
     let client = Arc::new(server.client("lake"));
     // It takes no small parts, so large files are staged like small ones here.
-    every_call_goes_wrong(|| (client.clone(), client.clone(), "5MB"), 31);
+    let lake = || -> Inner {
+        server.start_anew("lake");
+        (client.clone(), client.clone(), "5MB")
+    };
+    every_call_goes_wrong(lake, 31);
 }
 
 #[test]

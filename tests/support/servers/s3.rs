@@ -78,6 +78,18 @@ impl S3Server {
         std::fs::create_dir(self.folder.path().join(name)).unwrap();
     }
 
+    /// A bucket that is new, on a server that has no other: this server's listings walk through all that it has.
+    pub fn start_anew(&self, bucket: &str) {
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => std::fs::remove_dir_all(path).unwrap(),
+                false => std::fs::remove_file(path).unwrap(),
+            }
+        }
+        self.create_bucket(bucket);
+    }
+
     /// Where an object's bytes are on the disk.
     pub fn path(&self, bucket: &str, key: &str) -> PathBuf {
         self.folder.path().join(bucket).join(key)
