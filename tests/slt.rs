@@ -15,7 +15,10 @@ use std::process::ExitCode;
 use support::{Configuration, all_configurations};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Statements that spill and publish wait for the disk about as long as they compute.
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    arguments.test_threads.get_or_insert(2 * cores);
     let files = files::all();
     let mut trials = vec![];
     for configuration in all_configurations() {

@@ -2,9 +2,10 @@
 //! next statement.
 //!
 //! They take at most a third of the memory, only where no operator needs it, and the ones that were not used for the longest time
-//! go first. They belong to one version of a file, so only files whose store gives tags are kept.
+//! go first. They belong to one version of a file (`identity::is_settled`).
 
 use super::ObjectFile;
+use super::identity::is_settled;
 use crate::runtime::{Cache, CacheShare, MemoryArbiter};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -72,7 +73,7 @@ pub(super) fn find(file: &ObjectFile, range: &Range<u64>) -> Option<Vec<(Range<u
 /// Keeps the bytes of a file from `start` on.
 pub(super) fn keep(file: &ObjectFile, start: u64, bytes: Bytes) {
     let current = CURRENT.lock().clone();
-    if let Some(cached) = current.filter(|_| file.etag.is_some() && !bytes.is_empty()) {
+    if let Some(cached) = current.filter(|_| is_settled(file) && !bytes.is_empty()) {
         cached.kept.lock().keep(file, start, bytes);
     }
 }

@@ -6,22 +6,22 @@
 //! extent:  CRC-32 of the rest of the head │ identity │ start │ end │ CRC-32 of each block ║ block │ block │ …
 //! ```
 //!
-//! The identity is endpoint, location, size, time and tag: another version of a file is another file, and one without a tag is
-//! not kept. Names and contents tell neither locations nor credentials. What is read of a file at once is an extent; it appears by
+//! The identity is that of [`super::identity`]: another version of a file is another file, and one that may still change unnoticed
+//! is not kept. Names and contents tell neither locations nor credentials. What is read of a file at once is an extent; it appears by
 //! one rename and is never changed, so processes need not know of each other. What is damaged, cut short, gone or not to be
 //! written counts as not there: the store has it all.
 
-use super::location::Location;
+use super::identity::{hexadecimal, identity};
+use super::read::read_at;
 use super::store::settings;
-use super::{ObjectFile, is_remote};
+use super::ObjectFile;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -111,8 +111,7 @@ impl Piece {
         if file.metadata().ok()?.len() != head_length as u64 + length {
             return None;
         }
-        let mut head = vec![0; head_length];
-        file.read_exact_at(&mut head, 0).ok()?;
+        let head = read_at(&file, 0, head_length).ok()?;
         let whole = crc32fast::hash(head.get(4..)?).to_le_bytes() == *head.get(..4)?;
         if !whole || head.get(4..HEAD)? != names(&self.identity, &self.extent) {
             return None;
@@ -120,8 +119,8 @@ impl Piece {
         let first = (self.range.start - self.extent.start) / BLOCK;
         let last = (self.range.end - self.extent.start).div_ceil(BLOCK);
         let blocks = first * BLOCK..(last * BLOCK).min(length);
-        let mut bytes = vec![0; usize::try_from(blocks.end - blocks.start).ok()?];
-        file.read_exact_at(&mut bytes, head_length as u64 + blocks.start).ok()?;
+        let wanted = usize::try_from(blocks.end - blocks.start).ok()?;
+        let bytes = read_at(&file, head_length as u64 + blocks.start, wanted).ok()?;
         let sums = head.get(HEAD + first as usize * 4..)?.chunks_exact(4);
         let mut checked = bytes.chunks(BLOCK as usize).zip(sums);
         if !checked.all(|(block, sum)| crc32fast::hash(block).to_le_bytes() == *sum) {
@@ -229,18 +228,6 @@ fn root() -> Option<(PathBuf, u64)> {
         *ours = Some(root.clone());
     }
     Some((root, settings.data_cache_size))
-}
-
-fn identity(file: &ObjectFile) -> Option<[u8; 32]> {
-    let tag = file.etag.as_deref().filter(|_| is_remote(file))?;
-    let store = Location::exact(&file.location).ok()?.store;
-    let endpoint = store.account.as_ref().map_or("", |account| &account.endpoint);
-    let identity = format!("{endpoint}\n{}\n{}\n{}\n{tag}", file.location, file.size, file.modified);
-    Some(Sha256::digest(identity.as_bytes()).into())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The part of the head that says of what file and range the extent is.

@@ -74,8 +74,16 @@ pub struct Fetch {
 struct Request {
     range: Range<u64>,
     slot: Arc<Slot>,
-    /// What brings the bytes; nothing if they were there.
-    task: Option<AbortHandle>,
+    source: Source,
+}
+
+/// Where the bytes of a request come from.
+#[derive(Debug)]
+enum Source {
+    Memory,
+    /// Who needs the bytes first reads them, as those of a local file; the system keeps what is read often.
+    Disk(Piece),
+    Store(AbortHandle),
 }
 
 /// Where a request's bytes arrive.
@@ -109,41 +117,49 @@ pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Arc<Fetch>>
             },
         }
     }
+    let mut add = |requests: Vec<Request>| {
+        if !requests.is_empty() {
+            fetches.push(under_way_from_now(Fetch {
+                file: file.clone(),
+                requests,
+            }));
+        }
+    };
     if !missing.is_empty()
         && let Some(extents) = Extents::of(file)
     {
-        for range in std::mem::take(&mut missing) {
-            match extents.find(&range) {
-                Some(pieces) => fetches.push(send(file, pieces.into_iter().map(Source::Disk).collect())?),
-                None => missing.push(range),
+        let on_disk = |range: &Range<u64>| -> Option<Vec<Request>> {
+            let pieces = extents.find(range)?.into_iter();
+            Some(pieces.map(Request::of_disk).collect())
+        };
+        // What was asked for together before is together there, and read at once.
+        let together: Option<Vec<_>> = requests(&missing).iter().map(on_disk).collect();
+        match together {
+            Some(found) => {
+                add(found.into_iter().flatten().collect());
+                missing.clear();
             }
+            None => missing.retain(|range| on_disk(range).map(&mut add).is_none()),
         }
     }
-    if !missing.is_empty() {
-        let sources = requests(&missing).into_iter().map(Source::Store);
-        fetches.push(send(file, sources.collect())?);
-    }
+    let ask = |range: Range<u64>| Request::of_store(file, range, Arc::default());
+    add(requests(&missing).into_iter().map(ask).collect::<Result<_>>()?);
     Ok(fetches)
 }
 
-/// Where the bytes of a range come from.
-enum Source {
-    Store(Range<u64>),
-    /// What the disk has lost comes from the store, too.
-    Disk(Piece),
-}
+impl Request {
+    fn of_disk(piece: Piece) -> Self {
+        Self {
+            range: piece.range.clone(),
+            slot: Arc::default(),
+            source: Source::Disk(piece),
+        }
+    }
 
-/// Has ascending ranges read.
-fn send(file: &ObjectFile, sources: Vec<Source>) -> Result<Arc<Fetch>> {
-    let location = Location::exact(&file.location)?;
-    let counters = Current::get().unwrap_or_default().remote;
-    let keeps = disk_cache::is_on();
-    let start = |source: Source| -> Result<Request> {
-        let (range, piece) = match source {
-            Source::Store(range) => (range, None),
-            Source::Disk(piece) => (piece.range.clone(), Some(piece)),
-        };
-        let slot = Arc::<Slot>::default();
+    /// Asks the store for a range, whose bytes are to arrive in a slot.
+    fn of_store(file: &ObjectFile, range: Range<u64>, slot: Arc<Slot>) -> Result<Self> {
+        let location = Location::exact(&file.location)?;
+        let counters = Current::get().unwrap_or_default().remote;
         let read = Read {
             store: location.store.objects.clone(),
             path: location.base_path.clone(),
@@ -152,38 +168,45 @@ fn send(file: &ObjectFile, sources: Vec<Source>) -> Result<Arc<Fetch>> {
         };
         let done = slot.clone();
         let work = async move {
-            if let Some(bytes) = from_disk(piece).await {
-                done.fill(Ok(bytes));
-                return;
-            }
             let pass = GATE.enter().await;
             let outcome = read.all().await;
             done.fill(outcome.clone());
             if let Ok(bytes) = outcome {
                 // The place is left when this is done, so that a disk that is slower than the network is waited for.
-                if keeps {
+                if disk_cache::is_on() {
                     let _ = disk_cache::keep_aside(read.file, read.range.start, bytes).await;
                 }
                 pass.leave_well();
             }
         };
-        let task = runtime()?.spawn(counted_for(counters.clone(), work)).abort_handle();
-        let task = Some(task);
-        Ok(Request { range, slot, task })
-    };
-    let requests = sources.into_iter().map(start).collect::<Result<_>>()?;
-    Ok(under_way_from_now(Fetch {
-        file: file.clone(),
-        requests,
-    }))
-}
+        let task = runtime()?.spawn(counted_for(counters, work)).abort_handle();
+        Ok(Self {
+            range,
+            slot,
+            source: Source::Store(task),
+        })
+    }
 
-/// The bytes of a piece that is on the local disk, unharmed.
-async fn from_disk(piece: Option<Piece>) -> Option<Bytes> {
-    let piece = piece?;
-    let bytes = tokio::task::spawn_blocking(move || piece.read()).await.ok()??;
-    count(|c| &c.bytes_on_disk, bytes.len() as u64);
-    Some(bytes)
+    /// Waits for the bytes. What the disk has lost comes from the store, too.
+    fn wait(&self, file: &ObjectFile) -> Result<Bytes> {
+        let Source::Disk(piece) = &self.source else {
+            return self.slot.wait();
+        };
+        let mut outcome = self.slot.outcome.lock();
+        if let Some(outcome) = &*outcome {
+            return outcome.clone();
+        }
+        let bytes = match piece.read() {
+            Some(bytes) => {
+                let counters = Current::get().unwrap_or_default().remote;
+                counters.add(|c| &c.bytes_on_disk, bytes.len() as u64);
+                bytes
+            }
+            None => Request::of_store(file, self.range.clone(), Arc::default())?.slot.wait()?,
+        };
+        *outcome = Some(Ok(bytes.clone()));
+        Ok(bytes)
+    }
 }
 
 /// Lets readers that come later find the fetch.
@@ -248,7 +271,7 @@ impl Fetch {
                 outcome: Mutex::new(Some(Ok(bytes))),
                 arrived: Condvar::new(),
             }),
-            task: None,
+            source: Source::Memory,
         };
         Self {
             file: file.clone(),
@@ -286,7 +309,7 @@ impl Fetch {
         let touched = touched.take_while(|r| r.range.start < range.end);
         let mut parts = vec![];
         for request in touched {
-            let bytes = request.slot.wait()?;
+            let bytes = request.wait(&self.file)?;
             let from = range.start.max(request.range.start) - request.range.start;
             let to = range.end.min(request.range.end) - request.range.start;
             parts.push(bytes.slice(from as usize..to as usize));
@@ -307,7 +330,7 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         for request in &self.requests {
-            let Some(task) = &request.task else { continue };
+            let Source::Store(task) = &request.source else { continue };
             task.abort();
             if let Some(Ok(bytes)) = request.slot.outcome.lock().take() {
                 cached::keep(&self.file, request.range.start, bytes);

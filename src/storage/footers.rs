@@ -1,16 +1,16 @@
 //! Footers of remote files on the local disk, where the setting `metadata_cache_dir` names a folder.
 //!
 //! ```text
-//! SHA-256 of the identity.footer:   CRC-32 of the rest │ bytes of the identity │ identity │ footer
+//! IDENTITY.footer:   CRC-32 of the rest │ identity (32 bytes) │ footer
 //! ```
 //!
-//! The identity is location, size, time and tag: another version of a file is another file. Files appear by one rename. What is
+//! The identity is that of [`super::identity`]: another version of a file is another file. Files appear by one rename. What is
 //! damaged, or cannot be read or written, counts as not there: the store has it all.
 
+use super::ObjectFile;
+use super::identity::{hexadecimal, identity};
 use super::store::settings;
-use super::{ObjectFile, is_remote};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -21,29 +21,25 @@ use std::time::SystemTime;
 const MOST: u64 = 512 << 20;
 /// Footers written between two looks at how many bytes there are.
 const BETWEEN_LOOKS: usize = 256;
+/// Checksum and identity.
+const HEAD: usize = 4 + 32;
 const EXTENSION: &str = "footer";
 
 /// The footer of a remote file, if this disk has it.
 pub fn cached_footer(file: &ObjectFile) -> Option<Bytes> {
-    let path = place(file)?;
+    let (path, identity) = place(file)?;
     let bytes = Bytes::from(std::fs::read(path).ok()?);
-    let identity = identity(file);
     let checksum = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
-    let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize;
-    let footer = 8usize.checked_add(length)?;
     let whole = crc32fast::hash(bytes.get(4..)?) == checksum;
-    (whole && bytes.get(8..footer)? == identity.as_bytes()).then(|| bytes.slice(footer..))
+    (whole && bytes.get(4..HEAD)? == identity).then(|| bytes.slice(HEAD..))
 }
 
 /// Keeps the footer of a remote file.
 pub fn cache_footer(file: &ObjectFile, footer: &[u8]) {
     static WRITTEN: AtomicUsize = AtomicUsize::new(0);
-    let Some(path) = place(file) else { return };
+    let Some((path, identity)) = place(file) else { return };
     let Some(folder) = path.parent() else { return };
-    let identity = identity(file);
-    let mut rest = (identity.len() as u32).to_le_bytes().to_vec();
-    rest.extend_from_slice(identity.as_bytes());
-    rest.extend_from_slice(footer);
+    let rest = [&identity, footer].concat();
     let write = || -> std::io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
@@ -57,19 +53,12 @@ pub fn cache_footer(file: &ObjectFile, footer: &[u8]) {
     }
 }
 
-/// Where the footer is, when footers are kept.
-fn place(file: &ObjectFile) -> Option<PathBuf> {
-    let folder = settings().metadata_cache_dir.filter(|_| is_remote(file))?;
-    let name: String = Sha256::digest(identity(file).as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Some(Path::new(&folder).join(name).with_extension(EXTENSION))
-}
-
-fn identity(file: &ObjectFile) -> String {
-    let tag = file.etag.as_deref().unwrap_or_default();
-    format!("{}\n{}\n{}\n{tag}", file.location, file.size, file.modified)
+/// Where the footer is, when footers are kept, and the file's identity.
+fn place(file: &ObjectFile) -> Option<(PathBuf, [u8; 32])> {
+    let folder = settings().metadata_cache_dir?;
+    let identity = identity(file)?;
+    let path = Path::new(&folder).join(hexadecimal(&identity)).with_extension(EXTENSION);
+    Some((path, identity))
 }
 
 /// Removes the oldest footers until a quarter of `most` is free.

@@ -25,6 +25,7 @@ mod footers;
 mod gate;
 mod guard;
 mod hadoop_blocks;
+mod identity;
 mod list;
 mod location;
 mod put;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, LazyLock};
@@ -97,27 +98,33 @@ fn io_error(file: &ObjectFile, e: std::io::Error) -> Error {
     Error::storage(format!("{}: {e}", file.location))
 }
 
-/// Reads by position into memory that is not zeroed first.
 fn read_local(file: &ObjectFile, open: &File, range: Range<u64>) -> Result<Bytes> {
     if range.start > range.end || range.end > file.size {
         return Err(outside(file, &range));
     }
     let length = (range.end - range.start) as usize;
+    let bytes = read_at(open, range.start, length).map_err(|e| match e.kind() {
+        ErrorKind::OutOfMemory => Error::resources(format!("{}: no memory for {length} bytes", file.location)),
+        ErrorKind::UnexpectedEof => changed(file, format!("it ends before byte {}", range.end)),
+        _ => io_error(file, e),
+    })?;
+    Ok(bytes.into())
+}
+
+/// `length` bytes of a file from `start` on, in memory that is not zeroed first.
+pub(super) fn read_at(open: &File, start: u64, length: usize) -> std::io::Result<Vec<u8>> {
     let mut buffer: Vec<u8> = Vec::new();
-    buffer
-        .try_reserve_exact(length)
-        .map_err(|_| Error::resources(format!("{}: no memory for {length} bytes", file.location)))?;
+    buffer.try_reserve_exact(length).map_err(|_| ErrorKind::OutOfMemory)?;
     while buffer.len() < length {
-        let at = range.start + buffer.len() as u64;
+        let at = start + buffer.len() as u64;
         match rustix::io::pread(open, spare_capacity(&mut buffer), at) {
-            Ok(0) => return Err(changed(file, format!("it ends at byte {at}"))),
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(io_error(file, e.into())),
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
         }
     }
     buffer.truncate(length);
-    Ok(buffer.into())
+    Ok(buffer)
 }
 
 /// What is under way already, and the rest in as few requests as are good.
