@@ -202,10 +202,11 @@ impl Config {
         self.broadcast_limit.unwrap_or(self.operator_memory() / 2)
     }
 
-    /// Bytes of `memory_limit` that operators share. A fifth is left to what none of them books: read and decode buffers,
-    /// encoders, and what the allocator keeps between uses.
+    /// Bytes of `memory_limit` that operators share. Left are what the program itself takes, and of the rest a fifth to what
+    /// no operator books: read and decode buffers, encoders, and what the allocator keeps between uses.
     pub fn operator_memory(&self) -> usize {
-        self.memory_limit / 5 * 4
+        let program = (16 << 20).min(self.memory_limit / 16);
+        (self.memory_limit - program) / 5 * 4
     }
 }
 

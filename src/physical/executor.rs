@@ -4,12 +4,14 @@ use super::pipeline::{Flow, LocalSink, LocalTransform, Pipeline};
 use crate::error::Result;
 use crate::runtime::{QueryContext, first_cause, on_workers};
 use crate::vector::Batch;
+use crate::vector::allocator::give_back_beyond;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the pipelines in order. A pipeline that another depends on stands before it.
 pub fn run_pipelines(pipelines: Vec<Pipeline>, context: &QueryContext) -> Result<()> {
     for pipeline in pipelines {
         run(&pipeline, context)?;
+        give_back_beyond(context.config.memory_limit);
     }
     Ok(())
 }
