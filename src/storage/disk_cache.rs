@@ -11,10 +11,10 @@
 //! one rename and is never changed, so processes need not know of each other. What is damaged, cut short, gone or not to be
 //! written counts as not there: the store has it all.
 
+use super::ObjectFile;
 use super::identity::{hexadecimal, identity};
 use super::read::read_at;
 use super::store::settings;
-use super::ObjectFile;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;

@@ -202,7 +202,9 @@ impl Request {
                 counters.add(|c| &c.bytes_on_disk, bytes.len() as u64);
                 bytes
             }
-            None => Request::of_store(file, self.range.clone(), Arc::default())?.slot.wait()?,
+            None => Request::of_store(file, self.range.clone(), Arc::default())?
+                .slot
+                .wait()?,
         };
         *outcome = Some(Ok(bytes.clone()));
         Ok(bytes)

@@ -57,7 +57,9 @@ pub fn cache_footer(file: &ObjectFile, footer: &[u8]) {
 fn place(file: &ObjectFile) -> Option<(PathBuf, [u8; 32])> {
     let folder = settings().metadata_cache_dir?;
     let identity = identity(file)?;
-    let path = Path::new(&folder).join(hexadecimal(&identity)).with_extension(EXTENSION);
+    let path = Path::new(&folder)
+        .join(hexadecimal(&identity))
+        .with_extension(EXTENSION);
     Some((path, identity))
 }
 

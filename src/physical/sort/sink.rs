@@ -9,6 +9,7 @@ use crate::expression::PhysicalExpr;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
 use crate::runtime::{QueryContext, Reservation, Shrink, SpillFile};
 use crate::types::DataType;
+use crate::vector::allocator::give_back_beyond;
 use crate::vector::block::{Appender, Block, Layout, Prepared, Shape};
 use crate::vector::{Batch, Column};
 use parking_lot::Mutex;
@@ -383,6 +384,8 @@ impl LocalSort {
         self.file = Some(file);
         self.shared.state.lock().spilled.push(run);
         self.clear();
+        // Another worker may take what is given up here, while this one's allocator still has it.
+        give_back_beyond(self.context.config.memory_limit);
         let all = self.reservation.bytes();
         self.reservation.shrink(all);
         Ok(())

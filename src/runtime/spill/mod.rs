@@ -18,7 +18,6 @@ use super::{MemoryArbiter, Transit};
 use crate::config::{Config, format_bytes};
 use crate::error::{Error, Result};
 use crate::types::DataType;
-use crate::vector::allocator::give_back_beyond;
 use crate::vector::block::{Appender, Block, Layout, Prepared};
 use crate::vector::{Batch, Column};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -33,8 +32,6 @@ const MAGIC: u32 = 0x4B42_5053;
 const HEADER: usize = 16;
 /// Bytes of rows that a writer collects before it writes a block.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Bytes written between two looks at what the process has in memory.
-const BETWEEN_LOOKS: u64 = 4 << 20;
 
 /// Opens spill files and counts what they take on disk.
 #[derive(Debug)]
@@ -42,9 +39,6 @@ pub struct SpillManager {
     folder: PathBuf,
     limit: u64,
     used: AtomicU64,
-    /// Bytes written so far, and the memory that the process may have.
-    written: AtomicU64,
-    memory_limit: usize,
     metrics: Arc<Metrics>,
     /// Counts blocks on their way.
     memory: Arc<MemoryArbiter>,
@@ -61,8 +55,6 @@ impl SpillManager {
             folder,
             limit: config.max_spill as u64,
             used: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            memory_limit: config.memory_limit,
             metrics,
             memory,
         })
@@ -106,11 +98,6 @@ impl SpillManager {
             .with_hint("raise max_spill, or memory_limit (--memory) so that less is spilled"));
         }
         self.metrics.bytes_spilled.add(bytes);
-        // Who spills has most of the memory and frees it soon; what the allocator keeps of it comes on top.
-        let before = self.written.fetch_add(bytes, Ordering::Relaxed);
-        if before / BETWEEN_LOOKS != (before + bytes) / BETWEEN_LOOKS {
-            give_back_beyond(self.memory_limit);
-        }
         Ok(())
     }
 }
