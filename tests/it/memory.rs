@@ -151,11 +151,11 @@ fn the_plan_says_how_a_join_runs_and_what_happened() {
     };
     has(
         explained(&much, ""),
-        &["broadcast: ~", "within broadcast_limit 409.6MB"],
+        &["broadcast: ~", "within broadcast_limit 403.2MB"],
     );
     has(
         explained(&little, ""),
-        &["partitioned: ~", "above broadcast_limit 1.6MB"],
+        &["partitioned: ~", "above broadcast_limit 1.5MB"],
     );
     has(
         explained(&much, "/*+ BROADCAST(w) */"),
