@@ -142,7 +142,7 @@ pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Arc<Fetch>>
             None => missing.retain(|range| on_disk(range).map(&mut add).is_none()),
         }
     }
-    let ask = |range: Range<u64>| Request::of_store(file, range, Arc::default());
+    let ask = |range: Range<u64>| Request::of_store(file, range);
     add(requests(&missing).into_iter().map(ask).collect::<Result<_>>()?);
     Ok(fetches)
 }
@@ -156,8 +156,9 @@ impl Request {
         }
     }
 
-    /// Asks the store for a range, whose bytes are to arrive in a slot.
-    fn of_store(file: &ObjectFile, range: Range<u64>, slot: Arc<Slot>) -> Result<Self> {
+    /// Asks the store for a range.
+    fn of_store(file: &ObjectFile, range: Range<u64>) -> Result<Self> {
+        let slot = Arc::<Slot>::default();
         let location = Location::exact(&file.location)?;
         let counters = Current::get().unwrap_or_default().remote;
         let read = Read {
@@ -196,17 +197,20 @@ impl Request {
         if let Some(outcome) = &*outcome {
             return outcome.clone();
         }
-        let bytes = match piece.read() {
-            Some(bytes) => {
-                let counters = Current::get().unwrap_or_default().remote;
-                counters.add(|c| &c.bytes_on_disk, bytes.len() as u64);
-                bytes
-            }
-            None => Request::of_store(file, self.range.clone(), Arc::default())?
-                .slot
-                .wait()?,
-        };
-        *outcome = Some(Ok(bytes.clone()));
+        if let Some(bytes) = piece.read() {
+            let counters = Current::get().unwrap_or_default().remote;
+            counters.add(|c| &c.bytes_on_disk, bytes.len() as u64);
+            *outcome = Some(Ok(bytes.clone()));
+            return Ok(bytes);
+        }
+        // Others that wait for the same may be cancelled meanwhile, so each asks for itself.
+        drop(outcome);
+        let lost = under_way_from_now(Fetch {
+            file: file.clone(),
+            requests: vec![Self::of_store(file, self.range.clone())?],
+        });
+        let bytes = lost.bytes(self.range.clone())?;
+        *self.slot.outcome.lock() = Some(Ok(bytes.clone()));
         Ok(bytes)
     }
 }
