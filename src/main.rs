@@ -7,10 +7,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // The allocator asks for huge pages. Buffers live for milliseconds here: clearing 2 MB where a few KB are wanted takes
-    // more time than page table walks do, and memory that nobody uses counts as ours.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    // Until it is known how much memory there may be.
+    lakebed::vector::allocator::allow_huge_pages(0);
     lakebed::vector::allocator::keep_freed_memory();
     lakebed::cli::run()
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Metrics;
 use crate::session::{Rows, Session, StatementResult, TransactionCommand};
 use crate::sql::{StatementText, split_statements};
+use crate::vector::allocator::allow_huge_pages;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind as IoErrorKind, IsTerminal, Write, stderr, stdout};
 use std::path::Path;
@@ -172,6 +173,7 @@ impl Shell {
     fn run_statement(&mut self, statement: &StatementText) -> Result<Outcome> {
         let begin = Instant::now();
         let before = self.session.running().map(|c| c.metrics);
+        allow_huge_pages(self.session.config().memory_limit);
         self.watch.begin(&self.session, self.timeout, self.progress);
         let result = match self.explains {
             true => self.session.preview(statement),

@@ -1,6 +1,7 @@
 //! Numbers for byte strings and nested values, so that keys need not carry them.
 
 use super::Column;
+use super::gather::dictionary_array;
 use super::hash::{NULL_HASH, hash_bytes};
 use super::views::PageViews;
 use crate::error::{Error, Result};
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 /// Bytes of values that are copied into one buffer; more go into several.
 const VALUES_AT_ONCE: usize = 1 << 30;
+/// Values that occur this often on average are given as a dictionary.
+const REPEATED: usize = 4;
 /// Dictionaries whose codes fit a byte.
 const SMALL_DICTIONARY: usize = 256;
 /// The id of a value that the interner does not know.
@@ -31,6 +34,8 @@ pub(super) struct Interner {
     rows: Option<RowConverter>,
     /// The dictionary seen last and the id of each of its values (0 when not yet looked up).
     dictionary: Option<(ArrayRef, Vec<u32>)>,
+    /// All values as an array, of the time when it was asked for.
+    all: Option<ArrayRef>,
 }
 
 impl std::fmt::Debug for Interner {
@@ -53,6 +58,7 @@ impl Interner {
             hashes: vec![NULL_HASH],
             rows,
             dictionary: None,
+            all: None,
         })
     }
 
@@ -228,8 +234,23 @@ impl Interner {
         }
     }
 
-    /// The values with these ids.
-    pub fn values(&self, ids: &[u32]) -> Result<ArrayRef> {
+    /// The values with these ids: coded if they repeat much, so that whoever takes them as keys again looks up few.
+    pub fn values(&mut self, ids: &[u32]) -> Result<ArrayRef> {
+        let distinct = self.hashes.len() - 1;
+        if self.rows.is_some() || ids.len() < REPEATED * distinct.max(1) {
+            return self.plain_values(ids);
+        }
+        let all = match self.all.take().filter(|all| all.len() == distinct) {
+            Some(all) => all,
+            None => self.plain_values(&(1..=distinct as u32).collect::<Vec<_>>())?,
+        };
+        self.all = Some(all.clone());
+        let nulls = ids.contains(&0).then(|| ids.iter().map(|id| *id != 0).collect());
+        let codes: Vec<i32> = ids.iter().map(|id| id.saturating_sub(1) as i32).collect();
+        dictionary_array(Int32Array::new(codes.into(), nulls), all)
+    }
+
+    fn plain_values(&self, ids: &[u32]) -> Result<ArrayRef> {
         let bytes = |id: &u32| (*id != 0).then(|| self.value(*id));
         let lengths = || ids.iter().map(|id| bytes(id).map_or(0, <[u8]>::len));
         let at_once = lengths().sum::<usize>() <= VALUES_AT_ONCE;
@@ -290,5 +311,6 @@ impl Interner {
             + (self.ends.capacity() + self.hashes.capacity()) * 8
             + self.table.allocation_size()
             + cache
+            + self.all.as_ref().map_or(0, |all| all.get_array_memory_size())
     }
 }

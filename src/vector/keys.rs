@@ -229,10 +229,10 @@ impl KeyEncoder {
         Ok(out)
     }
 
-    /// The key columns of keys stored as `words`, one row per key.
-    pub fn decode(&self, words: &[u64]) -> Result<Vec<ArrayRef>> {
+    /// The key columns of keys stored as `words`, one row per key; strings that repeat much are coded.
+    pub fn decode(&mut self, words: &[u64]) -> Result<Vec<ArrayRef>> {
         self.columns
-            .iter()
+            .iter_mut()
             .enumerate()
             .map(|(i, c)| c.decode(i, words, self.words))
             .collect()
@@ -393,9 +393,9 @@ impl KeyColumn {
         Ok(())
     }
 
-    fn decode(&self, position: usize, words: &[u64], stride: usize) -> Result<ArrayRef> {
+    fn decode(&mut self, position: usize, words: &[u64], stride: usize) -> Result<ArrayRef> {
         let keys = words.chunks_exact(stride);
-        if let Coding::Interned(interner) = &self.coding {
+        if let Coding::Interned(interner) = &mut self.coding {
             let ids: Vec<u32> = keys.map(|k| (k[self.word] >> self.shift) as u32).collect();
             return interner.values(&ids);
         }

@@ -6,7 +6,7 @@ use super::states::{Chunk, LAST, Partition, REHASHED, StateWriter, Store};
 use crate::error::{ErrorKind, Result};
 use crate::physical::pipeline::PartitionReader;
 use crate::runtime::{Reservation, Shrink, SpillRun};
-use crate::vector::Batch;
+use crate::vector::{Batch, Column};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -235,7 +235,11 @@ impl<'a> Merge<'a> {
         for run in runs {
             let mut reader = run.reader();
             while let Some(batch) = reader.next_batch()? {
-                let states = (0..batch.width()).map(|i| batch.column(i)?.to_array());
+                let keys = self.store.spec.group_types.len();
+                let states = (0..batch.width()).map(|i| match batch.column(i)? {
+                    Column::Array(key) if i < keys => Ok(key),
+                    state => state.to_array(),
+                });
                 self.add(&states.collect::<Result<Vec<_>>>()?)?;
             }
         }

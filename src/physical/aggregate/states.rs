@@ -10,7 +10,7 @@ use crate::vector::block::Layout;
 use crate::vector::memory::compact;
 use crate::vector::row_hash::hash_rows;
 use crate::vector::{Batch, Column};
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use arrow::row::{RowConverter, SortField};
 use foldhash::fast::FixedState;
@@ -147,7 +147,7 @@ impl Store {
                 let rows = UInt32Array::from(order[start..end].to_vec());
                 let states: States = states
                     .iter()
-                    .map(|a| compact(&take(a, &rows, None)?))
+                    .map(|a| compact(&plain_if_few(take(a, &rows, None)?)?))
                     .collect::<Result<_>>()?;
                 let bytes = states.iter().map(|a| a.get_array_memory_size()).sum();
                 let mut reservation = self.operator.reservation();
@@ -228,6 +228,14 @@ impl Store {
             .get(partition)
             .map(|p| std::mem::take(&mut *p.lock()))
             .unwrap_or_default()
+    }
+}
+
+/// A dictionary that has more values than there are rows is not worth keeping for them.
+fn plain_if_few(array: ArrayRef) -> Result<ArrayRef> {
+    match array.as_any_dictionary_opt() {
+        Some(coded) if coded.values().len() > array.len() => Column::Array(array).to_array(),
+        _ => Ok(array),
     }
 }
 
@@ -343,7 +351,9 @@ impl StateWriter {
     /// Partitions by a hash of the keys' bytes: for groups whose hashes are equal.
     fn rehash(&self, states: &[ArrayRef], level: u32) -> Result<Vec<u32>> {
         let fields = self.keys.iter().cloned().map(SortField::new).collect();
-        let rows = RowConverter::new(fields)?.convert_columns(&states[..self.keys.len()])?;
+        let keys = states.iter().take(self.keys.len());
+        let keys = keys.map(|key| Column::Array(key.clone()).to_array());
+        let rows = RowConverter::new(fields)?.convert_columns(&keys.collect::<Result<Vec<_>>>()?)?;
         let hasher = FixedState::with_seed(u64::from(level));
         Ok(rows
             .iter()

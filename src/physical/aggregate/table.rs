@@ -210,8 +210,8 @@ impl GroupTable {
         self.slots = slots;
     }
 
-    /// The key columns, one row per group.
-    pub fn key_columns(&self) -> Result<Vec<ArrayRef>> {
+    /// The key columns, one row per group; strings that repeat much are coded.
+    pub fn key_columns(&mut self) -> Result<Vec<ArrayRef>> {
         self.encoder.decode(&self.keys)
     }
 
@@ -273,7 +273,8 @@ mod tests {
             new().groups_of(&columns, 2000, &mut alone).unwrap();
             let keys = table.key_columns().unwrap();
             for (column, keys) in columns.iter().zip(&keys) {
-                let taken = arrow::compute::take(keys, &UInt32Array::from(groups.clone()), None).unwrap();
+                let keys = Column::Array(keys.clone()).to_array().unwrap();
+                let taken = arrow::compute::take(&keys, &UInt32Array::from(groups.clone()), None).unwrap();
                 assert_eq!(&taken, &column.to_array().unwrap(), "{distinct}");
             }
             let of = |groups: &[u32]| groups.iter().collect::<std::collections::HashSet<_>>().len();
