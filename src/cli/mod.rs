@@ -11,6 +11,7 @@ pub mod variables;
 mod watch;
 
 use crate::error::{Error, Result};
+use crate::runtime::hide_guarded_panics;
 use crate::session::{Session, on_big_stack};
 use arguments::{Arguments, CatalogAction, Source, Verb};
 use etcetera::BaseStrategy;
@@ -23,6 +24,7 @@ use variables::Variables;
 
 /// The whole program: reads the command line, runs, prints errors once, and gives the exit code.
 pub fn run() -> ExitCode {
+    hide_guarded_panics();
     let arguments = Arguments::parse_or_exit();
     let exit = on_big_stack(|| Ok(run_with(&arguments).err().unwrap_or(Exit::Done)));
     exit.unwrap_or_else(|error| {

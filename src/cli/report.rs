@@ -71,6 +71,10 @@ fn render(error: &Error, origin: Option<(&str, &str)>) -> String {
     if let Some(hint) = error.hint() {
         group = group.element(Level::HELP.with_name("hint").message(hint));
     }
+    if error.kind() == ErrorKind::Internal {
+        let note = "this is a mistake in lakebed and not in what was asked; please report it with the statement";
+        group = group.element(Level::NOTE.message(note));
+    }
     Renderer::styled().render(&[group]).to_string()
 }
 
@@ -128,6 +132,13 @@ mod tests {
         assert!(text.contains("--> job.sql:2:8"), "{text}");
         assert!(text.contains("^^^^\n"), "{text}");
         assert!(text.contains("hint: did you mean \"far\"?"), "{text}");
+    }
+
+    #[test]
+    fn what_is_our_mistake_is_told_as_such() {
+        let told = |error: &Error| render(error, None).contains("a mistake in lakebed");
+        assert!(told(&Error::internal("a batch without columns")));
+        assert!(!told(&Error::plan("column \"fare\" does not exist")));
     }
 
     #[test]

@@ -4,12 +4,14 @@ mod cancel;
 mod current;
 mod memory;
 mod metrics;
+mod panics;
 mod spill;
 
 pub use cancel::CancelToken;
 pub use current::{Current, Entered};
 pub use memory::{Cache, CacheShare, MemoryArbiter, Operator, Reservation, Shrink, Transit};
 pub use metrics::{Counter, Metrics, OperatorMetrics, RemoteCounters};
+pub use panics::{caught, guarded, hide_guarded_panics};
 pub use spill::{BlockPlace, SpillFile, SpillManager, SpillReader, SpillRun, SpillWriter};
 pub use spill::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
 
@@ -106,19 +108,5 @@ pub fn first_cause(results: Vec<Result<()>>) -> Result<()> {
 
 /// The result of a worker; a panic in it becomes an internal error of its query.
 fn join_worker<T>(handle: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
-    handle.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
-}
-
-/// What `work` gives; a panic in it becomes an internal error. Nothing that a panic may have left half done is used after it.
-pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)))
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> crate::Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|s| s.to_string())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into());
-    crate::Error::internal(format!("a worker panicked: {text}"))
+    handle.join().unwrap_or_else(|panic| Err(panics::internal(&*panic)))
 }

@@ -5,6 +5,7 @@ use super::metadata::Footer;
 use super::pages::{Part, is_decoded_by_pages, plan};
 use crate::error::{Error, Result};
 use crate::format::{Partition, ScanColumn, ScanProgress};
+use crate::runtime::guarded;
 use crate::storage::{ObjectFile, read_range, read_ranges};
 use crate::types::{DataType, type_name};
 use crate::vector::Column;
@@ -123,15 +124,16 @@ impl ColumnReader {
             true => ArrowReaderOptions::new().with_schema(footer.schema.clone()),
             false => ArrowReaderOptions::new().with_skip_arrow_metadata(false),
         };
-        let metadata = ArrowReaderMetadata::try_new(footer.metadata.clone(), options)?;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(FileBytes(partition.file.clone()), metadata)
-            .with_projection(ProjectionMask::roots(
-                footer.metadata.file_metadata().schema_descr(),
-                [column],
-            ))
-            .with_row_groups(vec![group_index])
-            .with_batch_size(8192)
-            .build()?;
+        let descr = footer.metadata.file_metadata().schema_descr();
+        let reader = guarded(|| {
+            let metadata = ArrowReaderMetadata::try_new(footer.metadata.clone(), options)?;
+            let file = FileBytes(partition.file.clone());
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_projection(ProjectionMask::roots(descr, [column]))
+                .with_row_groups(vec![group_index])
+                .with_batch_size(8192);
+            Ok(builder.build()?)
+        })?;
         Ok(Source::Arrow {
             reader: Box::new(reader),
             held: vec![],
@@ -239,9 +241,8 @@ fn read_arrow(
     n: usize,
 ) -> Result<ArrayRef> {
     while *held_rows < skip + n {
-        let batch = reader
-            .next()
-            .ok_or_else(|| Error::bad_file("the column has fewer rows than its row group"))??;
+        let batch = guarded(|| reader.next().transpose().map_err(Error::from))?;
+        let batch = batch.ok_or_else(|| Error::bad_file("the column has fewer rows than its row group"))?;
         *held_rows += batch.num_rows();
         held.extend(batch.columns().first().cloned());
     }

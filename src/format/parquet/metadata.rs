@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::expression::pruning::Bounds;
 use crate::format::{FileColumnStatistics, FileInfo, Partition, ScanColumn};
+use crate::runtime::guarded;
 use crate::storage::{ObjectFile, cache_footer, cached_footer, is_remote, read_range};
 use crate::types::{DataType, ScalarValue, TIMESTAMP, common_type, is_decimal, is_integer, normalize_type};
 use arrow::array::{Array, ArrayRef, UInt64Array};
@@ -219,8 +220,8 @@ fn kept_index(file: &ObjectFile, metadata: &ParquetMetaData, tail: &[u8]) -> Opt
 
 fn decode(footer: &[u8]) -> Result<ParquetMetaData> {
     // A malformed footer must not take the process down, whatever the decoder does with it.
-    let decoded = std::panic::catch_unwind(|| ParquetMetaDataReader::decode_metadata(footer));
-    let metadata = decoded.map_err(|_| Error::bad_file("the footer is corrupt"))??;
+    let decoded = guarded(|| Ok(ParquetMetaDataReader::decode_metadata(footer)?));
+    let metadata = decoded.map_err(|e| e.context("the footer"))?;
     let implausible = |n: i64| n < 0 || n > u32::MAX as i64;
     if metadata.row_groups().iter().any(|g| implausible(g.num_rows())) {
         return Err(Error::bad_file("a row group has an impossible number of rows"));
@@ -253,14 +254,15 @@ fn bounds(
         return None;
     }
     let descr = metadata.file_metadata().schema_descr();
-    let converter = StatisticsConverter::try_new(name, schema, descr)
-        .ok()?
-        .with_missing_null_counts_as_zero(false);
-    Some(RowGroupBounds {
-        min: cast(&converter.row_group_mins(groups).ok()?, t).ok()?,
-        max: cast(&converter.row_group_maxes(groups).ok()?, t).ok()?,
-        nulls: converter.row_group_null_counts(groups).ok()?,
-    })
+    let bounds = guarded(|| {
+        let converter = StatisticsConverter::try_new(name, schema, descr)?.with_missing_null_counts_as_zero(false);
+        Ok(RowGroupBounds {
+            min: cast(&converter.row_group_mins(groups)?, t)?,
+            max: cast(&converter.row_group_maxes(groups)?, t)?,
+            nulls: converter.row_group_null_counts(groups)?,
+        })
+    });
+    bounds.ok()
 }
 
 /// Whether values that are read as a wider type keep their order, so that their bounds do too.

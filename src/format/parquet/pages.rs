@@ -15,6 +15,7 @@ use super::metadata::{Footer, keeps_order};
 use crate::error::Result;
 use crate::expression::pruning::{Bounds, Verdict, verdict};
 use crate::format::{Partition, ScanRequest};
+use crate::runtime::guarded;
 use crate::storage::{ObjectFile, is_remote, read_range};
 use crate::types::{DataType, ScalarValue};
 use arrow::array::{Array, ArrayRef, UInt64Array};
@@ -376,9 +377,7 @@ impl Footer {
             return Ok(None);
         };
         let rows = self.rows(group) as usize;
-        let index = std::panic::catch_unwind(|| decode_offset_index(&bytes).ok())
-            .ok()
-            .flatten();
+        let index = guarded(|| Ok(decode_offset_index(&bytes)?)).ok();
         let range = chunk_range(chunk)?;
         Ok(index.and_then(|index| checked_pages(index.page_locations(), &range, rows)))
     }
@@ -402,19 +401,19 @@ impl Footer {
             return Ok(None);
         };
         // What a malformed index makes the decoder do must not take the process down; nothing is left half done.
-        let statistics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let index = OneIndex(decode_column_index(&bytes, chunk.column_type()).ok()?);
-            let name = self.schema.fields().get(column)?.name();
+        let statistics = guarded(|| {
+            let index = OneIndex(decode_column_index(&bytes, chunk.column_type())?);
+            let name = self.schema.field(column).name();
             let descr = self.metadata.file_metadata().schema_descr();
-            let converter = StatisticsConverter::try_new(name, &self.schema, descr).ok()?;
-            Some(PageBounds {
-                min: cast(&converter.data_page_mins(&index, &[group]).ok()?, stored).ok()?,
-                max: cast(&converter.data_page_maxes(&index, &[group]).ok()?, stored).ok()?,
-                nulls: converter.data_page_null_counts(&index, &[group]).ok()?,
+            let converter = StatisticsConverter::try_new(name, &self.schema, descr)?;
+            Ok(PageBounds {
+                min: cast(&converter.data_page_mins(&index, &[group])?, stored)?,
+                max: cast(&converter.data_page_maxes(&index, &[group])?, stored)?,
+                nulls: converter.data_page_null_counts(&index, &[group])?,
                 pages: vec![],
             })
-        }));
-        let statistics = statistics.ok().flatten();
+        });
+        let statistics = statistics.ok();
         let complete = |b: &PageBounds| [b.min.len(), b.max.len(), b.nulls.len()] == [pages.len(); 3];
         Ok(statistics.filter(complete).map(|b| PageBounds { pages, ..b }))
     }
