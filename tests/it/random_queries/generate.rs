@@ -160,26 +160,56 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Equal columns, perhaps and something else.
+    /// Equal columns, perhaps and something else, or ranges.
     fn join_condition(&mut self, left: &Scope, right: &Scope, both: &Scope, kind: Join) -> Expr {
-        let side = |random: &mut Rng, scope: &Scope, from: usize, t: Type| {
-            let fitting: Vec<usize> = (0..scope.len()).filter(|&i| scope[i].1 == t).collect();
-            (!fitting.is_empty()).then(|| {
-                let i = fitting[random.usize(..fitting.len())];
-                Expr::Column(from + i, scope[i].0.clone())
-            })
-        };
         let t = self.choose(&[Type::Int, Type::Int, Type::Text]);
-        let equal = side(&mut self.random, left, 0, t).zip(side(&mut self.random, right, left.len(), t));
+        let range = match self.one_in(3) {
+            true => self.range_condition(left, right),
+            false => None,
+        };
+        let equal = self.column_of(left, 0, t).zip(self.column_of(right, left.len(), t));
         let Some((a, b)) = equal else {
-            return self.condition(both, 1, false);
+            return range.unwrap_or_else(|| self.condition(both, 1, false));
         };
         let op = if self.one_in(8) { "IS NOT DISTINCT FROM" } else { "=" };
         let equal = Expr::Compare(op, Box::new(a), Box::new(b));
-        match self.random.u8(..6) {
-            0 => Expr::And(Box::new(equal), Box::new(self.condition(both, 1, false))),
-            1 if kind != Join::Full => self.condition(both, 1, false),
+        match (range, self.random.u8(..6)) {
+            (Some(range), 0..3) => range,
+            (Some(range), _) => Expr::And(Box::new(equal), Box::new(range)),
+            (None, 0) => Expr::And(Box::new(equal), Box::new(self.condition(both, 1, false))),
+            (None, 1) if kind != Join::Full => self.condition(both, 1, false),
             _ => equal,
+        }
+    }
+
+    /// One or two comparisons of a side's column with the other's, such as `l.x >= r.y AND l.x < r.z + 3`.
+    fn range_condition(&mut self, left: &Scope, right: &Scope) -> Option<Expr> {
+        let t = self.choose(&[Type::Int, Type::Int, Type::Double, Type::Text]);
+        let a = self.column_of(left, 0, t)?;
+        let mut compare = |op: &'static str| {
+            let mut b = self.column_of(right, left.len(), t)?;
+            if t == Type::Int && self.one_in(3) {
+                b = Expr::Arithmetic('+', Box::new(b), Box::new(self.literal(Type::Int)));
+            }
+            let (a, b) = (Box::new(a.clone()), Box::new(b));
+            Some(match self.one_in(4) {
+                true => Expr::Compare(op, b, a),
+                false => Expr::Compare(op, a, b),
+            })
+        };
+        let first = compare(if t == Type::Text { "<" } else { ">=" })?;
+        let second = compare("<=")?;
+        Some(match self.random.bool() {
+            true => Expr::And(Box::new(first), Box::new(second)),
+            false => first,
+        })
+    }
+
+    /// A column of one side of a join whose columns begin at `from`.
+    fn column_of(&mut self, scope: &Scope, from: usize, t: Type) -> Option<Expr> {
+        match self.column(scope, t)? {
+            Expr::Column(i, name) => Some(Expr::Column(from + i, name)),
+            _ => None,
         }
     }
 
