@@ -318,8 +318,10 @@ impl Join {
         rows::index_row_bytes(&self.spec)
     }
 
-    pub fn note_merged(&self, ranges: usize) {
-        self.metrics.note_outcome(format!("merged in {ranges} ranges of keys"));
+    /// `how` says what else is worth knowing of the merge.
+    pub fn note_merged(&self, ranges: usize, how: &str) {
+        self.metrics
+            .note_outcome(format!("merged in {ranges} ranges of keys{how}"));
     }
 
     /// Adds runs to the rows on disk; `of` chooses the side.

@@ -33,6 +33,7 @@ impl Transform for OrderKey {
             keys: self.keys.clone(),
             null_safe: self.null_safe.clone(),
             fixed_hash: context.fixed_hash(),
+            before: 0,
         }))
     }
 }
@@ -41,22 +42,31 @@ struct LocalOrderKey {
     keys: Arc<ExpressionList>,
     null_safe: Arc<[bool]>,
     fixed_hash: Option<u64>,
+    /// The last order key.
+    before: i64,
 }
 
 impl LocalTransform for LocalOrderKey {
     fn push(&mut self, batch: Batch, emit: &mut Emit) -> Result<Flow> {
         let batch = batch.compact()?;
         let keys = self.keys.evaluate(&batch)?;
-        let order = order_keys(&keys, &self.null_safe, batch.len(), self.fixed_hash)?;
+        let order = order_keys(&keys, &self.null_safe, batch.len(), self.fixed_hash, self.before)?;
+        self.before = order.last().copied().unwrap_or(self.before);
         let mut columns = batch.physical_columns().to_vec();
         columns.push(Column::from(Arc::new(Int64Array::from(order))));
         emit(Batch::new(columns, batch.len()))
     }
 }
 
-/// The order key of each row. Rows with a NULL that equals nothing may be anywhere: they stay beside the row before them, so
-/// that they do not make a range of their own.
-fn order_keys(keys: &[Column], null_safe: &[bool], rows: usize, fixed_hash: Option<u64>) -> Result<Vec<i64>> {
+/// The order key of each row. Rows with a NULL that equals nothing may be anywhere: they stay beside the row before them,
+/// whose order key is `before` at first, so that they neither make a range of their own nor disturb an order.
+fn order_keys(
+    keys: &[Column],
+    null_safe: &[bool],
+    rows: usize,
+    fixed_hash: Option<u64>,
+    before: i64,
+) -> Result<Vec<i64>> {
     let signed = |word: u64| (word ^ 1 << 63) as i64;
     let (mut order, known): (Vec<i64>, bool) = match (keys, fixed_hash) {
         ([key], None) => {
@@ -83,7 +93,7 @@ fn order_keys(keys: &[Column], null_safe: &[bool], rows: usize, fixed_hash: Opti
         let Some(nulls) = key.to_array()?.logical_nulls().filter(|n| n.null_count() > 0) else {
             continue;
         };
-        let mut before = 0;
+        let mut before = before;
         for (row, order) in order.iter_mut().enumerate() {
             match nulls.is_null(row) {
                 true => *order = before,
@@ -155,7 +165,7 @@ mod tests {
 
     fn order(array: ArrayRef, null_safe: bool) -> Vec<i64> {
         let rows = array.len();
-        order_keys(&[Column::from(array)], &[null_safe], rows, None).unwrap()
+        order_keys(&[Column::from(array)], &[null_safe], rows, None, 7).unwrap()
     }
 
     #[test]
@@ -175,6 +185,8 @@ mod tests {
             of[3],
             "NULL without partner stays where it is"
         );
+        let leading: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(1.0)]));
+        assert_eq!(order(leading, false)[0], 7, "beside the row of the batch before");
         let texts: ArrayRef = Arc::new(StringViewArray::from(vec!["a", "b", "a"]));
         let of = order(texts, false);
         assert!(of[0] == of[2] && of[0] != of[1]);

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The order key is a bigint: the value of a single number, date or timestamp, otherwise the hash of the keys; equal keys
-//! have equal order keys, which is all that a join needs. A range whose build rows do not fit into memory, because one key
+//! have equal order keys, which is all that a join needs. Rows that come in the order of the key, as those of sorted files
+//! do, are not sorted: they are runs as they are ([`sort`](super::sort)). A range whose build rows do not fit into memory, because one key
 //! has them, is joined in chunks, and its probe rows pass once for each; several workers share such a range. Kinds of
 //! joins and further conditions are those of the table ([`hash_join`](super::hash_join)).
 
@@ -34,11 +35,21 @@ pub fn merge_scan(join: Arc<Join>, build: SortedRanges, probe: SortedRanges) -> 
         let join = join.clone();
         move |context: &QueryContext| {
             let tasks = tasks(&join, &build, &probe, context)?;
-            join.note_merged(tasks.len());
+            join.note_merged(tasks.len(), not_sorted(build.came_in_order()?, probe.came_in_order()?));
             Ok(tasks)
         }
     };
     TaskScan::new(join, Box::new(begin), Box::new(|_, _, _| Ok(None)))
+}
+
+/// For EXPLAIN ANALYZE: which sides were not sorted, because they came in order.
+fn not_sorted(build: bool, probe: bool) -> &'static str {
+    match (build, probe) {
+        (true, true) => ", both sides in order, not sorted",
+        (true, false) => ", build side in order, not sorted",
+        (false, true) => ", probe side in order, not sorted",
+        (false, false) => "",
+    }
 }
 
 /// A task for each range of keys.

@@ -1,6 +1,7 @@
 //! The source: merges runs, in memory or on disk, range by range.
 
 use super::Specification;
+use super::in_order::{OrderedRun, OrderedRuns, write_in_order};
 use super::keys::{KeyPlan, KeyStatistics, PackedKey, WideKey};
 use super::order::{Order, RunWriter, SortedRun, position, write_rows};
 use super::sink::Shared;
@@ -24,6 +25,8 @@ const MAX_FAN_IN: usize = 256;
 pub enum Merged {
     Narrow(Arc<Runs<u64>>),
     Wide(Arc<Runs<WideKey>>),
+    /// Rows that were not sorted because they came in order.
+    InOrder(Arc<OrderedRuns>),
 }
 
 /// Sorted runs and how they are cut into partitions.
@@ -66,6 +69,13 @@ impl Merged {
         Ok(match self {
             Self::Narrow(runs) => Self::Narrow(into_disk(runs, context)?),
             Self::Wide(runs) => Self::Wide(into_disk(runs, context)?),
+            Self::InOrder(runs) => {
+                let file = context.spill.file()?;
+                let write =
+                    |run: &OrderedRun| write_in_order(&runs.specification, &run.blocks, file.clone(), &context.cancel);
+                let written = runs.runs.iter().map(write).collect::<Result<_>>()?;
+                Runs::on_disk(&runs.specification, written, context)?
+            }
         })
     }
 }
@@ -420,6 +430,7 @@ impl Source for SortSource {
             None => Err(Error::internal("a sort is read before it has finished")),
             Some(Merged::Narrow(runs)) => reader(&runs, ordinal, &self.shared.context),
             Some(Merged::Wide(runs)) => reader(&runs, ordinal, &self.shared.context),
+            Some(Merged::InOrder(_)) => Err(Error::internal("rows in order are read by ranges")),
         }
     }
 }

@@ -16,6 +16,7 @@
 //! of the best `fetch` rows seen so far are not kept at all. Rows that were sorted in memory and wait for their pipeline
 //! become runs on disk when another operator needs their memory.
 
+mod in_order;
 mod keys;
 mod merge;
 mod order;

@@ -73,6 +73,8 @@ pub struct SortedRun {
     pub statistics: Vec<KeyStatistics>,
     /// Memory of the largest block once read.
     pub block_memory: usize,
+    /// The rows came in order.
+    pub in_order: bool,
 }
 
 /// Writes sorted rows as a run.
@@ -134,6 +136,7 @@ impl RunWriter {
             index,
             statistics,
             block_memory: self.block_memory,
+            in_order: false,
         })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The key is the last column, a bigint without NULLs; it is not given out.
 
-use super::keys::PackedKey;
-use super::merge::{Input, Merged, Runs};
+use super::in_order::OrderedRuns;
+use super::merge::{DiskRun, Input, Merged, Runs};
 use super::order::{Order, position};
 use super::sink::Shared;
 use super::{Sink, Specification};
@@ -67,35 +67,57 @@ enum Place {
     /// Blocks of a run, in the first and last of which there may be others.
     Disk(SpillRun, Range<usize>),
     /// Rows of a run in memory.
-    Memory(Arc<Runs<u64>>, usize, Range<usize>),
+    Memory(InMemory, usize, Range<usize>),
+}
+
+/// Where the rows of a finished sort are.
+enum Finished {
+    Disk(Arc<Runs<u64>>),
+    Memory(InMemory),
+}
+
+/// Runs in memory.
+#[derive(Clone)]
+enum InMemory {
+    Sorted(Arc<Runs<u64>>),
+    InOrder(Arc<OrderedRuns>),
 }
 
 impl SortedRanges {
-    fn runs(&self) -> Result<Arc<Runs<u64>>> {
+    fn finished(&self) -> Result<Finished> {
         let mut sorted = self.shared.sorted.lock();
         sorted.in_use = true;
         match &sorted.merged {
-            Some(Merged::Narrow(runs)) => Ok(runs.clone()),
+            Some(Merged::Narrow(runs)) if matches!(runs.input, Input::Disk(_)) => Ok(Finished::Disk(runs.clone())),
+            Some(Merged::Narrow(runs)) => Ok(Finished::Memory(InMemory::Sorted(runs.clone()))),
+            Some(Merged::InOrder(runs)) => Ok(Finished::Memory(InMemory::InOrder(runs.clone()))),
             _ => Err(Error::internal("a sort by a bigint is finished and has narrow keys")),
         }
     }
 
+    /// Whether all rows came in order, so that none were sorted.
+    pub fn came_in_order(&self) -> Result<bool> {
+        Ok(match self.finished()? {
+            Finished::Disk(runs) => disk_runs(&runs).iter().all(|run| run.run.in_order),
+            Finished::Memory(runs) => matches!(runs, InMemory::InOrder(_)),
+        })
+    }
+
     /// Keys of some rows in ascending order, each with how many rows it stands for.
     pub fn sample(&self) -> Result<Vec<(i64, usize)>> {
-        let runs = self.runs()?;
         let mut sample = vec![];
-        match &runs.input {
-            Input::Disk(disk) => {
-                for run in disk {
+        match self.finished()? {
+            Finished::Disk(runs) => {
+                for run in disk_runs(&runs) {
                     let blocks = run.run.run.blocks().iter().enumerate();
                     sample.extend(blocks.map(|(i, b)| (key_of(&run.run.index, 0, i), b.rows as usize)));
                 }
             }
-            Input::Memory(memory) => {
-                for run in 0..memory.runs.len() {
-                    let (order, key) = keys_in_memory(&runs, run)?;
-                    let rows = (0..order.len()).step_by(SAMPLE_STEP);
-                    sample.extend(rows.map(|i| (key(i), SAMPLE_STEP.min(order.len() - i))));
+            Finished::Memory(runs) => {
+                for run in 0..runs.count() {
+                    let count = runs.rows(run);
+                    let rows = (0..count).step_by(SAMPLE_STEP);
+                    sample.extend(rows.map(|row| (runs.key(run, row), SAMPLE_STEP.min(count - row))));
                 }
             }
         }
@@ -105,15 +127,14 @@ impl SortedRanges {
 
     /// Bytes of a row, on average.
     pub fn row_bytes(&self) -> Result<usize> {
-        let runs = self.runs()?;
-        let (bytes, rows) = match &runs.input {
-            Input::Disk(disk) => disk.iter().fold((0, 0), |(bytes, rows), run| {
+        let (bytes, rows) = match self.finished()? {
+            Finished::Disk(runs) => disk_runs(&runs).iter().fold((0, 0), |(bytes, rows), run| {
                 (
                     bytes + run.run.block_memory * run.run.run.blocks().len(),
                     rows + run.run.run.rows() as usize,
                 )
             }),
-            Input::Memory(memory) => memory.blocks.iter().fold((0, 0), |(bytes, rows), block| {
+            Finished::Memory(runs) => runs.blocks().fold((0, 0), |(bytes, rows), block| {
                 (bytes + block.memory_size(), rows + block.rows())
             }),
         };
@@ -122,13 +143,13 @@ impl SortedRanges {
 
     /// The rows with a key from `lower` on and below `upper`, `None` for all that follow.
     pub fn parts(&self, lower: i64, upper: Option<i64>) -> Result<Vec<SortedPart>> {
-        let runs = self.runs()?;
-        let at_once = *self.at_once.get_or_init(|| match &runs.input {
-            Input::Memory(memory) => {
-                let blocks: Vec<&Block> = memory.blocks.iter().collect();
-                runs.specification.rows_at_once(&blocks, READ_ROWS)
+        let finished = self.finished()?;
+        let at_once = *self.at_once.get_or_init(|| match &finished {
+            Finished::Disk(_) => READ_ROWS,
+            Finished::Memory(runs) => {
+                let blocks: Vec<&Block> = runs.blocks().collect();
+                self.shared.specification.rows_at_once(&blocks, READ_ROWS)
             }
-            Input::Disk(_) => READ_ROWS,
         });
         let part = |place| SortedPart {
             place,
@@ -137,9 +158,9 @@ impl SortedRanges {
             upper,
         };
         let mut parts = vec![];
-        match &runs.input {
-            Input::Disk(disk) => {
-                for run in disk {
+        match finished {
+            Finished::Disk(runs) => {
+                for run in disk_runs(&runs) {
                     let count = run.run.run.blocks().len();
                     let first = partition_point(count, |i| key_of(&run.run.index, 0, i) < lower).saturating_sub(1);
                     let end = upper.map_or(count, |upper| {
@@ -150,11 +171,11 @@ impl SortedRanges {
                     }
                 }
             }
-            Input::Memory(memory) => {
-                for run in 0..memory.runs.len() {
-                    let (order, key) = keys_in_memory(&runs, run)?;
-                    let start = partition_point(order.len(), |i| key(i) < lower);
-                    let end = upper.map_or(order.len(), |upper| partition_point(order.len(), |i| key(i) < upper));
+            Finished::Memory(runs) => {
+                for run in 0..runs.count() {
+                    let rows = runs.rows(run);
+                    let start = partition_point(rows, |row| runs.key(run, row) < lower);
+                    let end = upper.map_or(rows, |upper| partition_point(rows, |row| runs.key(run, row) < upper));
                     if start < end {
                         parts.push(part(Place::Memory(runs.clone(), run, start..end)));
                     }
@@ -165,22 +186,96 @@ impl SortedRanges {
     }
 }
 
-/// The order of a run in memory, and the key of its `i`-th row.
-fn keys_in_memory<K: PackedKey>(runs: &Runs<K>, run: usize) -> Result<(&Order<K>, impl Fn(usize) -> i64)> {
-    let Input::Memory(memory) = &runs.input else {
-        return Err(Error::internal("a run on disk has no order in memory"));
-    };
-    let (order, first) = &memory.runs[run];
-    let column = runs.specification.width - 1;
-    let key = move |i: usize| {
-        let place = position(order[i].1);
-        key_of(
-            &memory.blocks[(place.block + first) as usize],
-            column,
-            place.row as usize,
-        )
-    };
-    Ok((order, key))
+fn disk_runs(runs: &Runs<u64>) -> &[DiskRun<u64>] {
+    match &runs.input {
+        Input::Disk(runs) => runs,
+        Input::Memory(_) => &[],
+    }
+}
+
+fn memory_runs(runs: &Runs<u64>) -> (&[Block], &[(Order<u64>, u32)]) {
+    match &runs.input {
+        Input::Memory(memory) => (&memory.blocks, &memory.runs),
+        Input::Disk(_) => (&[], &[]),
+    }
+}
+
+impl InMemory {
+    fn specification(&self) -> &Specification {
+        match self {
+            Self::Sorted(runs) => &runs.specification,
+            Self::InOrder(runs) => &runs.specification,
+        }
+    }
+
+    fn blocks(&self) -> Box<dyn Iterator<Item = &Block> + '_> {
+        match self {
+            Self::Sorted(runs) => Box::new(memory_runs(runs).0.iter()),
+            Self::InOrder(runs) => Box::new(runs.runs.iter().flat_map(|run| &run.blocks)),
+        }
+    }
+
+    /// How many runs there are.
+    fn count(&self) -> usize {
+        match self {
+            Self::Sorted(runs) => memory_runs(runs).1.len(),
+            Self::InOrder(runs) => runs.runs.len(),
+        }
+    }
+
+    fn rows(&self, run: usize) -> usize {
+        match self {
+            Self::Sorted(runs) => memory_runs(runs).1[run].0.len(),
+            Self::InOrder(runs) => runs.runs[run].rows,
+        }
+    }
+
+    fn key(&self, run: usize, row: usize) -> i64 {
+        let column = self.specification().width - 1;
+        match self {
+            Self::InOrder(runs) => {
+                let (block, row) = runs.runs[run].place(row);
+                key_of(block, column, row)
+            }
+            Self::Sorted(runs) => {
+                let (blocks, orders) = memory_runs(runs);
+                let (order, first) = &orders[run];
+                let place = position(order[row].1);
+                key_of(&blocks[(place.block + first) as usize], column, place.row as usize)
+            }
+        }
+    }
+
+    /// Takes the first rows of a range of a run, at most `most`, without their key.
+    fn read(&self, run: usize, rows: &mut Range<usize>, most: usize) -> Result<Option<Batch>> {
+        let (layout, width) = (&self.specification().layout, self.specification().width - 1);
+        let mut count = most.min(rows.len());
+        if count == 0 {
+            return Ok(None);
+        }
+        let block = match self {
+            Self::InOrder(runs) => {
+                let (block, from) = runs.runs[run].place(rows.start);
+                count = count.min(block.rows() - from);
+                block.copy_rows(from..from + count, width)
+            }
+            Self::Sorted(runs) => {
+                let (blocks, orders) = memory_runs(runs);
+                let (order, first) = &orders[run];
+                let positions = order[rows.start..rows.start + count].iter().map(|row| {
+                    let place = position(row.1);
+                    Position {
+                        block: place.block + first,
+                        row: place.row,
+                    }
+                });
+                let (blocks, positions): (Vec<&Block>, Vec<Position>) = (blocks.iter().collect(), positions.collect());
+                Block::gather_columns(layout, &blocks, &positions, (0..width).map(|i| (i, i)))
+            }
+        };
+        rows.start += count;
+        block.into_batch(layout, width).map(Some)
+    }
 }
 
 /// The bigint in a column of a block.
@@ -216,7 +311,7 @@ impl SortedPart {
     pub fn bytes(&self) -> usize {
         match &self.place {
             Place::Disk(run, blocks) => run.blocks()[blocks.clone()].iter().map(|b| b.length as usize).sum(),
-            Place::Memory(runs, ..) => self.rows() * runs.specification.layout.fixed_row_bytes(),
+            Place::Memory(runs, ..) => self.rows() * runs.specification().layout.fixed_row_bytes(),
         }
     }
 
@@ -273,32 +368,7 @@ impl SortedRows {
                     .into_batch(&layout, layout.width())?;
                 within(batch, lower, upper).map(Some)
             }
-            Place::Memory(runs, run, rows) => {
-                let Input::Memory(memory) = &runs.input else {
-                    return Ok(None);
-                };
-                let blocks: Vec<&Block> = memory.blocks.iter().collect();
-                let (order, first) = &memory.runs[*run];
-                let count = self.part.at_once.min(rows.len());
-                if count == 0 {
-                    return Ok(None);
-                }
-                let positions: Vec<Position> = order[rows.start..rows.start + count]
-                    .iter()
-                    .map(|row| {
-                        let place = position(row.1);
-                        Position {
-                            block: place.block + first,
-                            row: place.row,
-                        }
-                    })
-                    .collect();
-                rows.start += count;
-                let width = runs.specification.width - 1;
-                let layout = &runs.specification.layout;
-                let block = Block::gather_columns(layout, &blocks, &positions, (0..width).map(|i| (i, i)));
-                block.into_batch(layout, width).map(Some)
-            }
+            Place::Memory(runs, run, rows) => runs.read(*run, rows, self.part.at_once),
         }
     }
 }

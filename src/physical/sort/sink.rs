@@ -1,17 +1,20 @@
 //! The sink: keeps rows in blocks, writes runs when memory is short, drops rows that cannot be among the first.
 
 use super::Specification;
+use super::in_order::{Arrival, Arrives, OrderedRuns, write_in_order};
 use super::keys::{Bound, KeyStatistics, PackedKey, WideKey};
 use super::merge::{Merged, Runs};
 use super::order::{self, BLOCK_ROWS, RUN_BLOCKS, SortedRun, order_bytes, sort_blocks, spill_blocks};
 use crate::error::{Error, Result};
 use crate::expression::PhysicalExpr;
 use crate::physical::pipeline::{Flow, LocalSink, Sink};
-use crate::runtime::{QueryContext, Reservation, Shrink, SpillFile};
+use crate::runtime::{CancelToken, QueryContext, Reservation, Shrink, SpillFile};
 use crate::types::DataType;
 use crate::vector::allocator::give_back_beyond;
 use crate::vector::block::{Appender, Block, Layout, Prepared, Shape};
 use crate::vector::{Batch, Column};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -52,6 +55,8 @@ struct State {
 /// The unsorted rows of a worker.
 pub struct Kept {
     pub blocks: Vec<Block>,
+    /// How they came, if in order.
+    pub arrival: Option<Arrival>,
     pub reservation: Reservation,
 }
 
@@ -103,7 +108,10 @@ impl Sink for SortSink {
         let State { memory, spilled } = std::mem::take(&mut *self.shared.state.lock());
         let specification = &self.shared.specification;
         let merged = if spilled.is_empty() {
-            sort_in_memory(specification, memory, context)?
+            match OrderedRuns::of(specification, memory) {
+                Ok(runs) => Merged::InOrder(Arc::new(runs)),
+                Err(memory) => sort_in_memory(specification, memory, context)?,
+            }
         } else {
             let runs = spill_rest(specification, memory, spilled, context)?;
             Runs::on_disk(specification, runs, context)?
@@ -209,11 +217,29 @@ fn spill_rest(
         let Some(kept) = memory[i].lock().take().filter(|kept| !kept.blocks.is_empty()) else {
             return Ok(());
         };
-        let run = spill_blocks(specification, &kept.blocks, context.spill.file()?, &context.cancel)?;
-        runs.lock().push(run);
+        let (file, arrival) = (context.spill.file()?, kept.arrival.as_ref());
+        let written = write_kept(specification, &kept.blocks, arrival, file, &context.cancel)?;
+        runs.lock().extend(written);
         Ok(())
     })?;
     Ok(runs.into_inner())
+}
+
+/// Writes blocks: a run for each sequence that came in order, or else one that is sorted.
+fn write_kept(
+    specification: &Arc<Specification>,
+    blocks: &[Block],
+    arrival: Option<&Arrival>,
+    file: Arc<SpillFile>,
+    cancel: &CancelToken,
+) -> Result<Vec<SortedRun>> {
+    let Some(arrival) = arrival else {
+        return Ok(vec![spill_blocks(specification, blocks, file, cancel)?]);
+    };
+    let sequences = arrival.sequences(blocks.len()).into_iter();
+    sequences
+        .map(|sequence| write_in_order(specification, &blocks[sequence], file.clone(), cancel))
+        .collect()
 }
 
 /// One worker's rows.
@@ -232,6 +258,8 @@ struct LocalSort {
     rows: usize,
     /// Bytes per row that sorting will take.
     order_bytes: usize,
+    /// How the rows come, as long as they come in order and it matters.
+    arrival: Option<Arrival>,
     reservation: Reservation,
     file: Option<(Arc<SpillFile>, usize)>,
     batches: usize,
@@ -247,8 +275,14 @@ impl LocalSort {
             _ => None,
         };
         let reservation = shared.specification.operator.reservation();
+        let arrival = (!shared.specification.merges).then(Arrival::default);
         Ok(Self {
             appender: Appender::new(shared.specification.layout.clone()),
+            order_bytes: match arrival {
+                Some(_) => 0,
+                None => size_of::<(WideKey, u32)>(),
+            },
+            arrival,
             shared,
             context: context.clone(),
             blocks: vec![],
@@ -258,7 +292,6 @@ impl LocalSort {
             shape: Shape::default(),
             shape_bytes: 0,
             rows: 0,
-            order_bytes: size_of::<(WideKey, u32)>(),
             reservation,
             file: None,
             batches: 0,
@@ -372,17 +405,21 @@ impl LocalSort {
             Some((file, runs)) if runs < RUNS_PER_FILE => (file, runs + 1),
             _ => (self.context.spill.file()?, 1),
         };
-        let run = spill_blocks(
-            &self.shared.specification,
+        let specification = &self.shared.specification;
+        let runs = write_kept(
+            specification,
             &self.blocks,
+            self.arrival.as_ref(),
             file.0.clone(),
             &self.context.cancel,
         )?;
-        if !self.shared.specification.plan(&run.statistics).is_wide() {
-            self.order_bytes = size_of::<(u64, u32)>();
+        match &mut self.arrival {
+            Some(arrival) => arrival.forget_blocks(),
+            None if runs.iter().any(|run| specification.plan(&run.statistics).is_wide()) => {}
+            None => self.order_bytes = size_of::<(u64, u32)>(),
         }
         self.file = Some(file);
-        self.shared.state.lock().spilled.push(run);
+        self.shared.state.lock().spilled.extend(runs);
         self.clear();
         // Another worker may take what is given up here, while this one's allocator still has it.
         give_back_beyond(self.context.config.memory_limit);
@@ -395,6 +432,30 @@ impl LocalSort {
         self.blocks.clear();
         (self.blocks_bytes, self.open_bytes, self.rows, self.batches) = (0, 0, 0, 0);
         self.open = None;
+    }
+
+    /// Notes how the rows of a batch come, before they are appended.
+    fn watch(&mut self, columns: &[Column]) -> Result<()> {
+        let (Some(arrival), Some(keys)) = (&mut self.arrival, columns.last()) else {
+            return Ok(());
+        };
+        let keys = keys.to_array()?;
+        match keys
+            .as_primitive_opt::<Int64Type>()
+            .map(|keys| arrival.see(keys.values()))
+        {
+            Some(Arrives::InOrder) => {}
+            Some(Arrives::Anew) => {
+                self.seal();
+                let block = self.blocks.len();
+                self.arrival.iter_mut().for_each(|arrival| arrival.cut(block));
+            }
+            Some(Arrives::Unordered) | None => {
+                self.arrival = None;
+                self.order_bytes = size_of::<(u64, u32)>();
+            }
+        }
+        Ok(())
     }
 
     /// Keeps only the first `fetch` rows and remembers the last of them as a bound.
@@ -460,6 +521,7 @@ impl LocalSink for LocalSort {
         for expr in &specification.computed {
             columns.push(expr.evaluate(&batch)?);
         }
+        self.watch(&columns)?;
         let prepared = self.appender.prepare(&columns, batch.len())?;
         self.append(&prepared)?;
         self.batches += 1;
@@ -479,6 +541,7 @@ impl LocalSink for LocalSort {
         if !self.blocks.is_empty() {
             self.shared.state.lock().memory.push(Kept {
                 blocks: self.blocks,
+                arrival: self.arrival,
                 reservation: self.reservation,
             });
         }

@@ -1,6 +1,6 @@
 //! Sorts of random rows of all types against arrow's sort, in memory and on disk.
 
-use super::{SortKey, sort};
+use super::{SortKey, SortedRanges, sort, sort_for_ranges};
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::expression::PhysicalExpr;
@@ -474,4 +474,114 @@ fn a_cancelled_query_stops() {
     context.cancel.cancel();
     let error = run(&input, vec![(column(0, &types), false, false)], None, &context).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
+}
+
+/// Rows with these keys, batch by batch, and where a sort by ranges keeps them.
+fn sorted_for_ranges(keys: &[Vec<i64>], context: &QueryContext) -> (Vec<Batch>, SortedRanges) {
+    let mut random = Random(11);
+    let mut first = 0;
+    let of_keys = |keys: &Vec<i64>| {
+        let mut arrays = columns(&mut random, keys.len(), first);
+        first += keys.len();
+        arrays.push(Arc::new(Int64Array::from(keys.clone())));
+        Batch::from_arrays(arrays, keys.len())
+    };
+    let input: Vec<Batch> = keys.iter().map(of_keys).collect();
+    let (sink, ranges) = sort_for_ranges(&types(&input[0]), context).unwrap();
+    let pipeline = Pipeline {
+        name: "test".into(),
+        source: Arc::new(MemoryScan::new(input.clone())),
+        transforms: vec![],
+        sink,
+        finishes_sink: true,
+    };
+    run_pipelines(vec![pipeline], context).unwrap();
+    (input, ranges)
+}
+
+/// Every row is in the range of its key and nowhere else, and all its values came with it.
+fn check_ranges(input: &[Batch], ranges: &SortedRanges) {
+    let keys = plain(input, input[0].width() - 1);
+    let keys = keys.as_primitive::<arrow::datatypes::Int64Type>();
+    let sample = ranges.sample().unwrap();
+    assert_eq!(sample.iter().map(|(_, rows)| rows).sum::<usize>(), keys.len());
+    let mut cuts: Vec<i64> = sample
+        .iter()
+        .step_by(sample.len() / 5 + 1)
+        .map(|(key, _)| *key)
+        .collect();
+    cuts.dedup();
+    let lower = std::iter::once(i64::MIN).chain(cuts.iter().copied());
+    let upper = cuts.iter().copied().map(Some).chain([None]);
+    let mut count = 0;
+    for (lower, upper) in lower.zip(upper) {
+        for part in ranges.parts(lower, upper).unwrap() {
+            // In pieces, like the workers of a join read them.
+            for mut rows in part.cut(1000).into_iter().map(|piece| piece.rows_in_order()) {
+                while let Some(batch) = rows.next().unwrap() {
+                    let number = batch.column(15).unwrap().to_array().unwrap();
+                    let numbers = number.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+                    assert!(numbers.iter().all(|&n| {
+                        let key = keys.value(n as usize);
+                        lower <= key && upper.is_none_or(|upper| key < upper)
+                    }));
+                    count += numbers.len();
+                    let places = UInt64Array::from_iter_values(numbers.iter().map(|&n| n as u64));
+                    for column in 0..batch.width() {
+                        let expected = take(&plain(input, column), &places, None).unwrap();
+                        let found = batch.column(column).unwrap().to_array().unwrap();
+                        assert_eq!(found.to_data(), expected.to_data(), "column {column}");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(count, keys.len());
+}
+
+#[test]
+fn rows_in_order_are_not_sorted() {
+    let ascending = |from: i64, batches: usize| -> Vec<Vec<i64>> {
+        let batch = |i| (0..2000).map(|row| from + (i * 2000 + row) / 3).collect();
+        (0..batches as i64).map(batch).collect()
+    };
+    let shuffled = |mut keys: Vec<Vec<i64>>| {
+        keys[1].swap(0, 1999);
+        keys
+    };
+    for threads in [1, 2] {
+        for (force, limit) in [(false, 1 << 30), (false, 6 << 20), (true, 1 << 30)] {
+            let context = context(|c| (c.threads, c.memory_limit, c.debug_force_spill) = (threads, limit, force));
+            let one = ascending(0, 20);
+            let two = [ascending(500, 20), ascending(0, 20)].concat();
+            let none = shuffled(ascending(0, 20));
+            for (keys, in_order) in [(one, true), (two, true), (none, false)] {
+                // Of two workers, one may get too little of a sequence.
+                if threads > 1 && keys.len() > 20 {
+                    continue;
+                }
+                let (input, ranges) = sorted_for_ranges(&keys, &context);
+                assert_eq!(
+                    ranges.came_in_order().unwrap(),
+                    in_order,
+                    "{threads} threads, {limit} bytes"
+                );
+                check_ranges(&input, &ranges);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_in_order_go_to_disk_for_another() {
+    let context = context(|_| {});
+    let keys: Vec<Vec<i64>> = (0..20).map(|i| (i * 100..i * 100 + 1000).collect()).collect();
+    let keys: Vec<Vec<i64>> = keys.into_iter().step_by(10).collect();
+    let (input, ranges) = sorted_for_ranges(&keys, &context);
+    let held = context.memory.used();
+    let mut other = context.memory.operator("another").reservation();
+    other.grow(context.memory.limit() - held / 2).unwrap();
+    drop(other);
+    assert!(context.memory.used() < held && ranges.came_in_order().unwrap());
+    check_ranges(&input, &ranges);
 }

@@ -1,6 +1,7 @@
 //! Picking rows out of several blocks, column by column.
 
 use super::{Block, BlockColumn, DictionaryValues, Layout, Strings, Values};
+use std::ops::Range;
 
 /// A row of one of several blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,49 @@ impl Block {
         Block {
             rows: positions.len(),
             columns: columns.collect(),
+        }
+    }
+}
+
+impl Block {
+    /// A copy of neighbouring rows, of the first `width` columns.
+    pub fn copy_rows(&self, rows: Range<usize>, width: usize) -> Block {
+        Block {
+            rows: rows.len(),
+            columns: self.columns[..width].iter().map(|c| c.copy_rows(&rows)).collect(),
+        }
+    }
+}
+
+impl BlockColumn {
+    fn copy_rows(&self, rows: &Range<usize>) -> Self {
+        let rows = rows.clone();
+        let valid = self.valid.as_ref().map(|valid| &valid[rows.clone()]);
+        Self {
+            valid: valid.filter(|valid| valid.contains(&0)).map(<[u8]>::to_vec),
+            values: match &self.values {
+                Values::None => Values::None,
+                Values::W1(v) => Values::W1(v[rows].to_vec()),
+                Values::W2(v) => Values::W2(v[rows].to_vec()),
+                Values::W4(v) => Values::W4(v[rows].to_vec()),
+                Values::W8(v) => Values::W8(v[rows].to_vec()),
+                Values::W16(v) => Values::W16(v[rows].to_vec()),
+                Values::Codes1(v) => Values::Codes1(v[rows].to_vec()),
+                Values::Codes2(v) => Values::Codes2(v[rows].to_vec()),
+                Values::Bytes(strings) => Values::Bytes(strings.copy_rows(rows)),
+            },
+        }
+    }
+}
+
+impl Strings {
+    fn copy_rows(&self, rows: Range<usize>) -> Self {
+        let start = rows.start.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let ends = &self.ends[rows];
+        let end = ends.last().copied().unwrap_or(start);
+        Self {
+            ends: ends.iter().map(|end| end - start).collect(),
+            data: self.data[start as usize..end as usize].to_vec(),
         }
     }
 }
