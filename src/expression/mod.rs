@@ -14,4 +14,4 @@ mod tests;
 pub use operator::BinaryOp;
 pub use physical::{ExpressionList, PhysicalExpr};
 pub use predicate::Predicate;
-pub use runtime_filter::{FilterBuilder, RuntimeFilter, Sealed};
+pub use runtime_filter::{FilterBuilder, RuntimeFilter, Sealed, has_integer_bounds, integer_bounds};

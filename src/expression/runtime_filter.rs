@@ -1,4 +1,4 @@
-//! Filters that a join's build side makes for the scan of its probe side.
+//! Filters that a join's build side makes for the scan of its probe side: by its keys, or by the bounds of its ranges.
 //!
 //! A filter is written through a [`FilterBuilder`] and only readable once sealed, so that no scan can ever see one that
 //! lacks build rows.
@@ -51,6 +51,8 @@ enum KeySet {
     Bloom(Vec<u64>),
     /// Too many keys to tell them apart: only the bounds say something.
     All,
+    /// Whatever is within the bounds.
+    Range,
 }
 
 /// The side that fills the filter; sealing consumes it.
@@ -133,6 +135,37 @@ impl FilterBuilder {
         }
         Ok(())
     }
+
+    /// Publishes that only values within a range may have a partner, both ends included, or none at all.
+    pub fn seal_range(self, range: Option<(i64, i64)>) {
+        let sealed = match range {
+            Some((least, greatest)) if least <= greatest => Sealed::new(KeySet::Range, range),
+            _ => Sealed::new(KeySet::Empty, None),
+        };
+        let _ = self.shared.slot.set(sealed);
+    }
+}
+
+/// The least and greatest value of an array of integers, dates and the like; `None` when it has no value. Values of other
+/// types may be anything.
+pub fn integer_bounds(array: &ArrayRef) -> Result<Option<(i64, i64)>> {
+    let Some(values) = integers(array)? else {
+        return Ok(Some((i64::MIN, i64::MAX)));
+    };
+    let present = values.into_iter().enumerate().filter(|(i, _)| array.is_valid(*i));
+    Ok(present.fold(None, |bounds, (_, v)| {
+        let (lo, hi) = bounds.unwrap_or((v, v));
+        Some((lo.min(v), hi.max(v)))
+    }))
+}
+
+/// Whether [`integer_bounds`] and filters of ranges know a type.
+pub fn has_integer_bounds(t: &DataType) -> bool {
+    use DataType::*;
+    matches!(
+        t,
+        Int8 | Int16 | Int32 | Int64 | Date32 | Decimal64(..) | Timestamp(TimeUnit::Microsecond, _)
+    )
 }
 
 impl Streamed {
@@ -270,6 +303,10 @@ impl Sealed {
         let hits = match &self.set {
             KeySet::Empty => BooleanBuffer::new_unset(array.len()),
             KeySet::All => all(),
+            KeySet::Range => {
+                let (least, greatest) = self.bounds.unwrap_or((i64::MIN, i64::MAX));
+                integer_mask(array, |v| least <= v && v <= greatest).unwrap_or_else(all)
+            }
             KeySet::Bitmap { min, bits } => integer_mask(array, |v| {
                 let at = v.wrapping_sub(*min) as u64 as usize;
                 bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)

@@ -11,6 +11,7 @@ mod faults;
 mod faulty;
 mod functions;
 mod guards;
+mod joins;
 mod layers;
 mod memory;
 mod partitions;

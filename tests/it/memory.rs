@@ -1,6 +1,6 @@
 //! Queries whose rows are many times the memory they are given: the same answers, from disk.
 
-use crate::support::rows;
+use crate::support::{plan, rows};
 use lakebed::config::Config;
 use lakebed::session::Session;
 use std::path::Path;
@@ -125,15 +125,6 @@ fn several_joins_share_the_memory() {
         "SELECT count(*), checksum(a.s), checksum(c.s) FROM wide a JOIN (SELECT k + 1 AS k, s FROM wide) b ON a.k = b.k \
          LEFT JOIN skewed c ON c.k = a.k LEFT JOIN wide d ON d.s = c.s",
     ]);
-}
-
-/// EXPLAIN's and EXPLAIN ANALYZE's lines in one text.
-fn plan(session: &Session, query: &str) -> String {
-    let mut lines = vec![];
-    for result in session.execute(query).unwrap() {
-        lines = rows(&result.unwrap().collect().unwrap());
-    }
-    lines.into_iter().flatten().flatten().collect::<Vec<_>>().join("\n")
 }
 
 #[test]

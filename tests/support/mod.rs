@@ -70,6 +70,16 @@ pub fn all_configurations() -> Vec<Configuration> {
     sections.into_iter().map(configuration).collect()
 }
 
+/// The lines that EXPLAIN or EXPLAIN ANALYZE gives, in one text.
+#[allow(dead_code, reason = "tests of queries ask for none")]
+pub fn plan(session: &Session, query: &str) -> String {
+    let mut lines = vec![];
+    for result in session.execute(query).unwrap() {
+        lines = rows(&result.unwrap().collect().unwrap());
+    }
+    lines.into_iter().flatten().flatten().collect::<Vec<_>>().join("\n")
+}
+
 /// The rows as text, NULL as `None`.
 pub fn rows(batches: &[RecordBatch]) -> Vec<Vec<Option<String>>> {
     let mut all = vec![];

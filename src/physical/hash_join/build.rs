@@ -60,6 +60,7 @@ impl Sink for BuildSink {
 impl BuildSink {
     /// A filter is complete when it has the keys of all rows, those on disk included.
     fn seal_filters(&self, rows: &BuildRows) -> Result<()> {
+        self.join.seal_range_filters();
         let filters = std::mem::take(&mut *self.join.filters.lock());
         if filters.is_empty() {
             return Ok(());

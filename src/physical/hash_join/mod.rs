@@ -33,7 +33,7 @@ pub use unmatched::UnmatchedScan;
 
 use crate::error::{Error, Result};
 use crate::expression::{ExpressionList, FilterBuilder, Predicate};
-use crate::physical::range_join::RangeSpec;
+use crate::physical::range_join::{RangeFilter, RangeSpec, outermost};
 use crate::runtime::{Operator, OperatorMetrics, PARTITIONS, QueryContext, Shrink, SpillRun, partition_of};
 use crate::types::DataType;
 use crate::vector::block::Layout;
@@ -149,6 +149,7 @@ pub struct Join {
     stage: Mutex<Stage>,
     /// Key position and builder; taken when the build side is complete.
     filters: Mutex<Vec<(usize, FilterBuilder)>>,
+    range_filters: Mutex<Vec<RangeFilter>>,
     spilled: Mutex<Spilled>,
 }
 
@@ -173,6 +174,7 @@ impl Join {
     pub fn new(
         spec: JoinSpec,
         filters: Vec<(usize, FilterBuilder)>,
+        range_filters: Vec<RangeFilter>,
         metrics: Arc<OperatorMetrics>,
         context: &QueryContext,
     ) -> Arc<Self> {
@@ -190,6 +192,7 @@ impl Join {
             has_null_key: AtomicBool::new(false),
             stage: Mutex::new(Stage::Building),
             filters: Mutex::new(filters),
+            range_filters: Mutex::new(range_filters),
             spilled: Mutex::default(),
         })
     }
@@ -271,6 +274,7 @@ impl Join {
     /// Counts build rows before any of them goes to disk.
     fn note_build_rows(&self, batch: &Batch) -> Result<()> {
         self.build_rows.fetch_add(batch.len() as u64, Relaxed);
+        self.learn_bounds(batch)?;
         if self.spec.null_aware && !self.has_null_key.load(Relaxed) {
             for column in self.spec.build_keys.evaluate(batch)? {
                 if column.to_array()?.logical_nulls().is_some_and(|n| n.null_count() > 0) {
@@ -290,8 +294,29 @@ impl Join {
         Ok(())
     }
 
-    /// Adds the keys of all rows of a batch to the runtime filters: for rows that are kept elsewhere.
+    /// Adds the bounds of build rows to the runtime filters of ranges.
+    fn learn_bounds(&self, batch: &Batch) -> Result<()> {
+        let Some(ranges) = self
+            .spec
+            .ranges
+            .as_ref()
+            .filter(|_| !self.range_filters.lock().is_empty())
+        else {
+            return Ok(());
+        };
+        let bounds = outermost(&ranges.bounds, batch)?;
+        self.range_filters.lock().iter_mut().for_each(|f| f.learn(&bounds));
+        Ok(())
+    }
+
+    fn seal_range_filters(&self) {
+        let filters = std::mem::take(&mut *self.range_filters.lock());
+        filters.into_iter().for_each(RangeFilter::seal);
+    }
+
+    /// Adds all rows of a batch to the runtime filters: for rows that are kept elsewhere.
     pub fn learn_keys(&self, batch: &Batch) -> Result<()> {
+        self.learn_bounds(batch)?;
         if self.filters.lock().is_empty() {
             return Ok(());
         }
@@ -304,6 +329,7 @@ impl Join {
 
     /// Publishes the runtime filters, once the keys of all build rows were learnt.
     pub fn seal_learned_filters(&self) -> Result<()> {
+        self.seal_range_filters();
         let filters = std::mem::take(&mut *self.filters.lock());
         filters.into_iter().try_for_each(|(_, filter)| filter.seal(&[]))
     }

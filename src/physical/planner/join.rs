@@ -12,6 +12,7 @@ use crate::physical::hash_join::{
 };
 use crate::physical::merge_join::{KeySink, OrderKey, merge_scan};
 use crate::physical::pipeline::{Pipeline, Source};
+use crate::physical::range_join::RangeFilter;
 use crate::physical::sort::sort_for_ranges;
 use crate::runtime::PARTITIONS;
 use crate::types::{ColumnId, DataType, Schema};
@@ -55,16 +56,23 @@ impl Planner<'_> {
         // The filters of this join are in force for the probe side only.
         let mut builders = vec![];
         let saved = self.filters.len();
-        for (position, key) in on
-            .iter()
-            .enumerate()
-            .filter(|(_, k)| !k.null_safe && drops_unmatched_probe_rows(&node.kind, build_left))
-        {
+        let drops_probe_rows = drops_unmatched_probe_rows(&node.kind, build_left);
+        for (position, key) in on.iter().enumerate().filter(|(_, k)| !k.null_safe && drops_probe_rows) {
             if let Expr::Column(field) = &key.left {
                 let (runtime_filter, builder) = RuntimeFilter::new();
                 self.filters.push((field.id, runtime_filter));
                 builders.push((position, builder));
             }
+        }
+        let mut range_filters = vec![];
+        for (id, conditions) in ranges
+            .iter()
+            .filter(|_| drops_probe_rows)
+            .flat_map(|r| r.filtered(on.is_empty()))
+        {
+            let (runtime_filter, builder) = RuntimeFilter::new();
+            self.filters.push((id, runtime_filter));
+            range_filters.push(RangeFilter::new(conditions, builder));
         }
         // Build pipelines stand before those of the probe side, which wait for the table and the filters.
         let at = self.pipelines.len();
@@ -101,7 +109,7 @@ impl Planner<'_> {
             expected_rows: built.rows,
         };
         let metrics = self.meter().map_or_else(Arc::default, |m| m.work.clone());
-        let join = Join::new(spec, builders, metrics, self.context);
+        let join = Join::new(spec, builders, range_filters, metrics, self.context);
         if merges {
             return self.plan_merge(join, build, probe, probe_pipelines, schema);
         }

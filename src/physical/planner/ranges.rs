@@ -1,10 +1,10 @@
 //! Which conditions of a join are looked up in sorted build rows, see [`range_join`](crate::physical::range_join).
 
 use crate::error::Result;
-use crate::expression::{BinaryOp, ExpressionList, Predicate};
+use crate::expression::{BinaryOp, ExpressionList, Predicate, has_integer_bounds};
 use crate::logical::Expr;
 use crate::physical::range_join::{RangeCondition, RangeSpec, ordered_type};
-use crate::types::{DataType, Schema};
+use crate::types::{ColumnId, DataType, Schema};
 use std::collections::HashSet;
 
 /// The range conditions of a join: for each bound, which is an expression of the build side, what it is compared with.
@@ -73,6 +73,10 @@ fn is_of(expr: &Expr, schema: &Schema) -> bool {
     !columns.is_empty() && columns.into_iter().all(|id| schema.position(id).is_some())
 }
 
+fn is_timestamp(expr: &Expr) -> bool {
+    matches!(expr.data_type(), DataType::Timestamp(..))
+}
+
 impl Ranges {
     /// Splits a join's condition; `None` when nothing of it is a range.
     pub fn of(filter: Option<&Expr>, probe: &Schema, build: &Schema) -> Option<Self> {
@@ -124,6 +128,29 @@ impl Ranges {
     /// Whether a pair is a match whenever its range conditions are fulfilled.
     pub fn are_all(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// The probe side's columns for which the bounds make runtime filters, each with its conditions: a bound's position, and
+    /// whether it must be at least the column's value. Bounds that are computed may fail for rows that no partner would ask
+    /// about; they make filters only where every pair of rows is asked about (`all_pairs`).
+    pub fn filtered(&self, all_pairs: bool) -> Vec<(ColumnId, Vec<(usize, bool)>)> {
+        let mut filtered: Vec<(ColumnId, Vec<(usize, bool)>)> = vec![];
+        for (condition, value) in &self.conditions {
+            let (Expr::Column(field), (bound, _)) = (value, &self.bounds[condition.bound]) else {
+                continue;
+            };
+            let comparable = has_integer_bounds(&bound.data_type())
+                && (bound.data_type() == field.data_type || is_timestamp(bound) && is_timestamp(value));
+            if !comparable || !all_pairs && !matches!(bound, Expr::Column(_)) {
+                continue;
+            }
+            let of_condition = (condition.bound, condition.at_least);
+            match filtered.iter_mut().find(|(id, _)| *id == field.id) {
+                Some((_, conditions)) => conditions.push(of_condition),
+                None => filtered.push((field.id, vec![of_condition])),
+            }
+        }
+        filtered
     }
 
     /// The same, over batches laid out like these.

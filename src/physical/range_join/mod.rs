@@ -11,11 +11,16 @@
 //! conditions: the rows found are candidate pairs like those of a hash table. Beside equalities, build rows are in the order
 //! of their key first, and the key's rows are found by the hash table; that is done when keys have many rows.
 //!
+//! What lies beyond the outermost bounds of the build side has no partner: runtime filters say so to the probe side's scans
+//! ([`RangeFilter`]).
+//!
 //! Values become words that sort like them ([`words`]). NULL and NaN fulfil no condition and are in no index.
 
+mod filter;
 mod index;
 mod words;
 
+pub use filter::{RangeFilter, outermost};
 pub use index::{RangeIndex, Span};
 pub use words::{numbers, ordered_type};
 
