@@ -257,6 +257,28 @@ fn a_write_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn corrupt_bytes_are_an_error_of_the_file() {
+    crate::runtime::hide_guarded_panics();
+    let lake = lake();
+    lake.run(
+        "COPY (SELECT k, ARRAY[CAST(k % 5 AS decimal(30, 2)), 7] AS l, MAP(ARRAY[k], ARRAY['some text']) AS m
+               FROM UNNEST(sequence(1, 40)) AS t(k)) TO 'DIR/t.parquet' WITH (compression = 'none')",
+    );
+    let whole = std::fs::read(lake.path("t.parquet")).unwrap();
+    let mut by_libraries = 0;
+    for at in 4..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= [0x01, 0x80, 0x7f][at % 3];
+        std::fs::write(lake.path("bad.parquet"), bytes).unwrap();
+        if let Err(error) = lake.try_run("SELECT * FROM 'DIR/bad.parquet'") {
+            assert_ne!(error.kind(), crate::ErrorKind::Internal, "byte {at}: {error}");
+            by_libraries += usize::from(error.to_string().contains("the bytes are corrupt"));
+        }
+    }
+    assert!(by_libraries > 0, "no library panicked: there is nothing to guard");
+}
+
+#[test]
 fn tables_over_text_are_shown_as_they_were_declared() {
     let lake = lake();
     let cases: [(&str, &[&str]); 5] = [
