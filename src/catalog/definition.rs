@@ -5,6 +5,9 @@ use crate::types::{DataType, parse_type};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The property of an external table whose files go with it, as those of a managed one do.
+pub const PURGED: &str = "external.table.purge";
+
 /// A database: a name and where its managed tables are.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DatabaseDefinition {
@@ -23,7 +26,7 @@ pub struct DatabaseDefinition {
 pub struct TableDefinition {
     pub database: String,
     pub name: String,
-    /// Whether DROP TABLE leaves the files alone.
+    /// Whether DROP TABLE leaves the files alone, unless [a property](PURGED) says otherwise.
     pub external: bool,
     /// As the list of formats names it.
     pub format: String,
@@ -152,6 +155,12 @@ impl ColumnDefinition {
 }
 
 impl TableDefinition {
+    /// Whether its files go when it is dropped, a partition with that, and rows with TRUNCATE.
+    pub fn owns_files(&self) -> bool {
+        let purged = self.properties.get(PURGED);
+        !self.external || purged.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// # Errors
     /// When two columns have one name.
     pub fn check_columns(&self) -> Result<()> {

@@ -4,7 +4,7 @@
 //! CREATE TABLE … AS                              DROP TABLE
 //!   _catalog/pending/ID.json  what is intended     _catalog/pending/ID.json  what is intended
 //!   the files appear          commit               the entry is removed      commit
-//!   the entry is made                              the files are removed
+//!   the entry is made                              the files are removed, wherever they are
 //!   ID.json is removed                             ID.json is removed
 //! ```
 //!
@@ -22,7 +22,7 @@ use super::log::now;
 use super::store::{Catalog, PENDING};
 use super::transactions::ABANDONED_AFTER;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Folder, Object};
+use crate::storage::{Folder, Location, Object};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +33,20 @@ struct Intention {
     /// The table that comes or goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<TableDefinition>,
+    /// What goes with it besides files below its folder.
+    #[serde(default)]
+    besides: Besides,
+}
+
+/// What goes with a table and is not below its folder.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Besides {
+    /// The list of its partitions in the catalog, unless it is another table's by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partitions: Option<Object>,
+    /// Files of its partitions, by the folders that they are below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<(String, Vec<Object>)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,27 +74,45 @@ impl Journal {
     /// Writes down that files whose names start with `prefix` are to appear at the table's location, and the table with
     /// them.
     pub fn create(catalog: &Catalog, table: &TableDefinition, prefix: &str) -> Result<Self> {
-        Self::begin(catalog, Change::Create(prefix.into()), Some(table))
+        Self::begin(catalog, Change::Create(prefix.into()), Some(table), Besides::default())
     }
 
     /// Writes down that an object is to get another name.
     pub(super) fn rename(catalog: &Catalog, from: (&str, &str), to: (&str, &str)) -> Result<Self> {
         let owned = |(database, name): (&str, &str)| (database.to_string(), name.to_string());
-        Self::begin(catalog, Change::Rename(owned(from), owned(to)), None)
+        Self::begin(
+            catalog,
+            Change::Rename(owned(from), owned(to)),
+            None,
+            Besides::default(),
+        )
     }
 
-    /// Removes a table from the catalog, and then its files.
-    pub fn drop_table(catalog: &Catalog, table: &TableDefinition) -> Result<()> {
-        let files = Folder::parse(&table.location)?;
-        let all: Vec<String> = files.list("")?.into_iter().map(|o: Object| o.path).collect();
-        let journal = Self::begin(catalog, Change::Drop(all.clone()), Some(table))?;
+    /// Removes a table from the catalog, and then its files, if they go with it. `elsewhere` are those of its partitions that
+    /// are not below its folder.
+    pub fn drop_table(catalog: &Catalog, table: &TableDefinition, elsewhere: Vec<(Folder, Vec<Object>)>) -> Result<()> {
+        let below = match table.owns_files() {
+            true => Folder::parse(&table.location)?.list("")?,
+            false => vec![],
+        };
+        let below: Vec<String> = below.into_iter().map(|o| o.path).collect();
+        let besides = Besides {
+            partitions: catalog.partitions_version(&table.database, &table.name)?,
+            elsewhere: elsewhere.into_iter().map(|(at, files)| (at.shown(""), files)).collect(),
+        };
+        if catalog.is_temporary(&table.database, &table.name) {
+            catalog.drop(&table.database, &table.name)?;
+            return remove_all(table, &below, &besides);
+        }
+        let change = Change::Drop(below.clone());
+        let journal = Self::begin(catalog, change, Some(table), besides.clone())?;
         catalog.drop_table(table)?;
-        remove_files(&files, &all)?;
+        remove_all(table, &below, &besides)?;
         journal.done();
         Ok(())
     }
 
-    fn begin(catalog: &Catalog, change: Change, table: Option<&TableDefinition>) -> Result<Self> {
+    fn begin(catalog: &Catalog, change: Change, table: Option<&TableDefinition>, besides: Besides) -> Result<Self> {
         let warehouse = catalog.warehouse().clone();
         let mut id = commit::new_id();
         let lock = match warehouse.local() {
@@ -101,6 +133,7 @@ impl Journal {
         let intention = Intention {
             change,
             table: table.cloned(),
+            besides,
         };
         let text = serde_json::to_vec_pretty(&intention).map_err(|e| Error::internal(format!("journal: {e}")))?;
         match journal.warehouse.write(&journal.path, text.into()) {
@@ -150,13 +183,29 @@ impl Journal {
     }
 }
 
-fn remove_files(files: &Folder, paths: &[String]) -> Result<()> {
-    files.delete(paths)?;
+/// Removes the files of a table that is gone: those `below` its folder, and those elsewhere.
+fn remove_all(table: &TableDefinition, below: &[String], besides: &Besides) -> Result<()> {
+    if table.owns_files() {
+        let files = Folder::parse(&table.location)?;
+        files.delete(below)?;
+        forget(&files);
+    }
+    for (location, objects) in &besides.elsewhere {
+        let location = Location::exact(location)?;
+        location.check_writable()?;
+        let files = Folder::at(&location)?;
+        files.delete_unchanged(objects)?;
+        forget(&files);
+    }
+    Ok(())
+}
+
+/// On a disk the folders of files that are gone go, too.
+fn forget(files: &Folder) {
     if let Some(local) = files.local() {
         remove_empty(local);
         crate::storage::forget_open_files(&files.shown(""));
     }
-    Ok(())
 }
 
 /// Removes a folder and those in it, as far as there is nothing in them.
@@ -249,7 +298,7 @@ fn finish(catalog: &Catalog, journal: &str, dead: bool) -> Result<bool> {
         return Ok(true);
     };
     // A journal that was not written to its end was followed by nothing.
-    let Ok(Intention { change, table }) = serde_json::from_slice(&text) else {
+    let Ok(Intention { change, table, besides }) = serde_json::from_slice(&text) else {
         return Ok(dead);
     };
     if let Change::Rename((database, name), _) = &change {
@@ -260,17 +309,25 @@ fn finish(catalog: &Catalog, journal: &str, dead: bool) -> Result<bool> {
         };
     }
     let Some(table) = table else { return Ok(dead) };
-    let files = Folder::parse(&table.location)?;
     match change {
-        Change::Create(prefix) if commit::is_published(&files, &prefix)? => match catalog.add_entry(table) {
-            Err(e) if e.kind() == ErrorKind::Conflict => commit::remove_published(&files, &prefix).map(|()| true),
+        Change::Create(prefix) => finish_create(catalog, table, &prefix, dead),
+        Change::Drop(below) if !catalog.is_remembered(&table.database, &table.name)? => {
+            catalog.forget_dropped(&table, besides.partitions.as_ref())?;
+            remove_all(&table, &below, &besides).map(|()| true)
+        }
+        Change::Drop(_) | Change::Rename(..) => Ok(dead),
+    }
+}
+
+fn finish_create(catalog: &Catalog, table: TableDefinition, prefix: &str, dead: bool) -> Result<bool> {
+    let files = Folder::parse(&table.location)?;
+    match commit::is_published(&files, prefix)? {
+        true => match catalog.add_entry(table) {
+            Err(e) if e.kind() == ErrorKind::Conflict => commit::remove_published(&files, prefix).map(|()| true),
             other => other.map(|()| true),
         },
-        Change::Drop(paths) if !catalog.is_remembered(&table.database, &table.name)? => {
-            remove_files(&files, &paths).map(|()| true)
-        }
-        Change::Create(prefix) if dead => super::transactions::remove(&files, &prefix).map(|()| true),
-        Change::Create(_) | Change::Drop(_) | Change::Rename(..) => Ok(dead),
+        false if dead => super::transactions::remove(&files, prefix).map(|()| true),
+        false => Ok(false),
     }
 }
 
@@ -375,10 +432,24 @@ mod tests {
         let table = CatalogObject::Table(lake.table.clone());
         lake.catalog.create(table, IfExists::Error, false).unwrap();
         let files = vec![lake.name()];
-        drop(Journal::begin(&lake.catalog, Change::Drop(files.clone()), Some(&lake.table)).unwrap());
+        drop(
+            Journal::begin(
+                &lake.catalog,
+                Change::Drop(files.clone()),
+                Some(&lake.table),
+                Besides::default(),
+            )
+            .unwrap(),
+        );
         lake.catalog.objects("default").unwrap();
         assert!(lake.found() && lake.files() == 1 && !lake.pending());
-        let journal = Journal::begin(&lake.catalog, Change::Drop(files), Some(&lake.table)).unwrap();
+        let journal = Journal::begin(
+            &lake.catalog,
+            Change::Drop(files),
+            Some(&lake.table),
+            Besides::default(),
+        )
+        .unwrap();
         lake.catalog.drop("default", "t").unwrap();
         assert!(
             !lake.found() && lake.files() == 0,
@@ -407,7 +478,13 @@ mod tests {
     #[test]
     fn half_a_journal_means_nothing() {
         let lake = lake();
-        let journal = Journal::begin(&lake.catalog, Change::Drop(vec![]), Some(&lake.table)).unwrap();
+        let journal = Journal::begin(
+            &lake.catalog,
+            Change::Drop(vec![]),
+            Some(&lake.table),
+            Besides::default(),
+        )
+        .unwrap();
         fs::write(lake.dir.path().join("lake").join(&journal.path), "{\"change\":").unwrap();
         drop(journal);
         assert!(!lake.found() && !lake.pending());

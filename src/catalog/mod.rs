@@ -24,7 +24,7 @@ mod transactions;
 mod visible;
 
 pub use definition::{
-    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, PartitionDefinition, TableDefinition,
+    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, PURGED, PartitionDefinition, TableDefinition,
     ViewDefinition, hive_type_name,
 };
 pub use information_schema::{Information, information_rows, information_table, information_tables};

@@ -18,6 +18,7 @@ use super::definition::{CatalogObject, TableDefinition};
 use super::journal::Journal;
 use super::store::{Catalog, Stored, TRIES, busy, file_name, object_file, partitions_file, text_of};
 use crate::error::{Error, Result};
+use crate::storage::Folder;
 use bytes::Bytes;
 
 const TAKEN: &str = "_catalog/taken";
@@ -136,25 +137,60 @@ impl Catalog {
         Ok(self.warehouse().head(&taken_file(location))?.is_some())
     }
 
+    /// Gives a table another folder. Its files stay in the old one, which nobody's new table gets as long as they do.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub fn set_location(&self, database: &str, name: &str, location: &str) -> Result<()> {
+        let at = |object| match object {
+            CatalogObject::Table(table) => Ok(CatalogObject::Table(TableDefinition {
+                location: location.to_string(),
+                ..table
+            })),
+            view => Ok(view),
+        };
+        let before = match self.require_object(database, name)? {
+            CatalogObject::Table(table) if !self.is_temporary(database, name) && table.location != location => table,
+            _ => return self.change(database, name, at),
+        };
+        if let CatalogObject::Table(after) = at(CatalogObject::Table(before.clone()))? {
+            self.note_location(&after, false)?;
+        }
+        if !self.may_be_taken(&before) {
+            return self.change(database, name, at);
+        }
+        self.note_location(&before, true)?;
+        self.change(database, name, at)?;
+        match Folder::parse(&before.location)?.list("")?.is_empty() {
+            true => self.forget_location(&before.location),
+            false => Ok(()),
+        }
+    }
+
     /// Notes that a table's folder is taken, unless its name tells. `moved` says that another table may get that name.
     pub(super) fn note_location(&self, table: &TableDefinition, moved: bool) -> Result<()> {
         let own_name = table.location.rsplit('/').next() == Some(&file_name(&table.name));
-        let inside = || table.location.starts_with(&self.warehouse().shown(""));
-        if (own_name && !moved) || (table.external && !inside()) {
+        if (own_name && !moved) || !self.may_be_taken(table) {
             return Ok(());
         }
         let text = table.location.clone() + "\n";
         self.warehouse().write(&taken_file(&table.location), text.into())
     }
 
+    /// Whether a managed table could get the folder of this one.
+    fn may_be_taken(&self, table: &TableDefinition) -> bool {
+        !table.external || table.location.starts_with(&self.warehouse().shown(""))
+    }
+
+    /// A folder is no more taken.
+    pub(super) fn forget_location(&self, location: &str) -> Result<()> {
+        self.warehouse().delete(&[taken_file(location)])
+    }
+
     /// Forgets a table and that its folder is taken; its files are the caller's to remove.
-    pub fn drop_table(&self, table: &TableDefinition) -> Result<()> {
-        let temporary = self.is_temporary(&table.database, &table.name);
+    pub(super) fn drop_table(&self, table: &TableDefinition) -> Result<()> {
         self.drop(&table.database, &table.name)?;
-        match temporary {
-            true => Ok(()),
-            false => self.warehouse().delete(&[taken_file(&table.location)]),
-        }
+        self.forget_location(&table.location)
     }
 }
 

@@ -20,7 +20,7 @@ use super::definition::{CatalogObject, DatabaseDefinition, PartitionDefinition, 
 use super::journal;
 use super::rename::renamed;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::Folder;
+use crate::storage::{Folder, Object};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
@@ -351,8 +351,25 @@ impl Catalog {
                 return Ok(());
             }
         }
-        let files = [object_file(database, name), partitions_file(database, name)];
-        self.warehouse.delete(&files)
+        // The entry first: without it nobody looks for the partitions, but a table without its partitions is another.
+        self.warehouse.delete(&[object_file(database, name)])?;
+        self.warehouse.delete(&[partitions_file(database, name)])
+    }
+
+    /// The list of a table's registered partitions as it is now, if there is one.
+    pub(super) fn partitions_version(&self, database: &str, name: &str) -> Result<Option<Object>> {
+        match self.is_temporary(database, name) {
+            true => Ok(None),
+            false => self.warehouse.head(&partitions_file(database, name)),
+        }
+    }
+
+    /// Removes what is left in the catalog of a table that was dropped; `partitions` is the list of its partitions.
+    pub(super) fn forget_dropped(&self, table: &TableDefinition, partitions: Option<&Object>) -> Result<()> {
+        if let Some(partitions) = partitions {
+            self.warehouse.delete_unchanged(std::slice::from_ref(partitions))?;
+        }
+        self.forget_location(&table.location)
     }
 
     /// Gives a temporary object another name, which is free.

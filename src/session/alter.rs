@@ -3,7 +3,9 @@
 use super::guards::declared_location;
 use super::show_create::create_statement;
 use super::{Session, StatementResult};
-use crate::catalog::{CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, PartitionFilter, TableDefinition};
+use crate::catalog::{
+    CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, PURGED, PartitionFilter, TableDefinition,
+};
 use crate::error::{Error, Result};
 use crate::format::{find_format, format_of_serde};
 use crate::sql::{
@@ -38,6 +40,14 @@ impl Session {
                 partition: Some(partition),
                 location,
             } => return self.set_partition_location(name, partition, location),
+            AlterTable::SetLocation {
+                partition: None,
+                location,
+            } => {
+                let location = declared_location(location)?;
+                self.catalog()
+                    .set_location(object.database(), object.name(), &location)?;
+            }
             AlterTable::Rename(new) => self.rename(object, new)?,
             _ => self.change_definition(object, change).map_err(|e| match e.span() {
                 Some(_) => e,
@@ -99,9 +109,6 @@ impl Session {
                     return Err(Error::plan(format!("table \"{}\" would have no columns", table.name)));
                 }
             }
-            AlterTable::SetLocation { location, .. } => {
-                table.location = declared_location(location)?;
-            }
             AlterTable::SetProperties(pairs) => {
                 return self.redefined(table, |statement| {
                     for (name, value) in pairs {
@@ -160,6 +167,7 @@ impl Session {
             | AlterTable::DropPartitions { .. }
             | AlterTable::RenamePartition { .. }
             | AlterTable::RecoverPartitions
+            | AlterTable::SetLocation { .. }
             | AlterTable::Rename(_) => return Err(Error::internal("no change of a definition")),
         }
         table.check_columns()?;
@@ -322,13 +330,16 @@ impl Session {
     /// Removes all rows of a table, or of those partitions that fulfil `PARTITION (…)`: all or none.
     pub(super) fn truncate(&self, name: &ObjectName, partition: Option<&PartitionSpec>) -> Result<StatementResult> {
         let table = self.require_table(name)?;
-        if table.external {
+        if !table.owns_files() {
             return Err(Error::plan(format!(
                 "table \"{}\" is external: its files are not ours to remove",
                 name.name
             ))
             .with_span(name.span)
-            .with_hint("INSERT OVERWRITE replaces its rows; ALTER TABLE … DROP PARTITION forgets partitions"));
+            .with_hint(format!(
+                "INSERT OVERWRITE replaces its rows; ALTER TABLE … DROP PARTITION forgets partitions; with the property \
+                 {PURGED} = 'true' its files go as those of a managed table do"
+            )));
         }
         let filter = match table.partitioned_by.is_empty() {
             true if partition.is_some() => {

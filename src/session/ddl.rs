@@ -5,13 +5,13 @@ use super::table_format::{split_properties, table_format};
 use super::write_format::WRITE_OPTIONS;
 use super::{Session, StatementResult};
 use crate::catalog::{
-    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, TEMPLATES, TableDefinition,
-    ViewDefinition, check_projection, template_base,
+    Bucketing, CatalogObject, ColumnDefinition, DatabaseDefinition, IfExists, Journal, PURGED, TEMPLATES,
+    TableDefinition, ViewDefinition, check_projection, template_base,
 };
 use crate::error::{Error, Result};
 use crate::format::FormatEntry;
 use crate::sql::{self, CreateDatabase, CreateTable, CreateView, ObjectName};
-use crate::storage::{check_allowed, has_secret_location, shown_location};
+use crate::storage::{Folder, Location, check_allowed, has_secret_location, shown_location};
 
 /// Table properties that only describe, besides those that writing a table looks at. Others are kept when
 /// they have a dot in their name, as those of other engines do.
@@ -249,18 +249,20 @@ impl Session {
         done
     }
 
-    /// Forgets an object; the files of a managed table go with it.
+    /// Forgets an object; the files of a managed table, or of one whose property says so, go with it.
     fn drop_definition(&self, object: &CatalogObject) -> Result<()> {
         let table = match object {
-            CatalogObject::Table(table) if !table.external => table,
-            CatalogObject::Table(table) => return self.catalog().drop_table(table),
+            CatalogObject::Table(table) => table,
             CatalogObject::View(view) => return self.catalog().drop(&view.database, &view.name),
         };
-        let elsewhere = self.files_elsewhere(table)?;
-        Journal::drop_table(self.catalog(), table)?;
-        // The table is gone: what is left of these files, should this fail, belongs to nobody.
-        let mut folders = elsewhere.replaced_elsewhere.iter();
-        folders.try_for_each(|(folder, files)| folder.delete_unchanged(files))
+        let elsewhere = match table.owns_files() {
+            true => self.files_elsewhere(table)?.replaced_elsewhere,
+            false => vec![],
+        };
+        if table.external && table.owns_files() {
+            require_purgeable(table)?;
+        }
+        Journal::drop_table(self.catalog(), table, elsewhere)
     }
 }
 
@@ -275,6 +277,24 @@ pub(super) fn unique(names: &[&str], what: &str) -> Result<()> {
                 .with_hint("give the columns different names with AS"),
         ),
     }
+}
+
+/// # Errors
+/// When the files of an external table cannot go with it: what would be left of them nobody knew.
+fn require_purgeable(table: &TableDefinition) -> Result<()> {
+    let location = Location::exact(&table.location)?;
+    check_allowed(&table.location)?;
+    location.check_writable()?;
+    if Location::parse(&table.location)?.is_pattern() || Folder::at(&location)?.head("")?.is_some() {
+        return Err(Error::plan(format!(
+            "the files of table \"{}\" are to go with it ({PURGED}), but {} is no folder",
+            table.name, table.location
+        ))
+        .with_hint(format!(
+            "ALTER TABLE … UNSET TBLPROPERTIES ('{PURGED}') keeps the files"
+        )));
+    }
+    Ok(())
 }
 
 /// # Errors

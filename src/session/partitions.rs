@@ -237,7 +237,7 @@ impl Session {
             });
             Ok(())
         })?;
-        if !table.external {
+        if table.owns_files() {
             self.remove_partition_files(&table, &dropped)?;
         }
         Ok(StatementResult::done(format!(
