@@ -40,3 +40,4 @@ pub use table::{
     ColumnStatistics, DataFile, FileTable, PartitionCounts, Table, TableColumn, TableName, TableSource, TableStatistics,
 };
 pub use transactions::{ABANDONED_AFTER, Swept, Transaction, TransactionState, abort, gc, resume, transactions};
+pub use visible::object_of;

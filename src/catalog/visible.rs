@@ -135,7 +135,7 @@ pub fn files_of(root: &Location) -> Result<Vec<Object>> {
 }
 
 /// A file that was listed, by its path below a folder.
-pub(super) fn object_of(file: &ObjectFile, path: &str) -> Object {
+pub fn object_of(file: &ObjectFile, path: &str) -> Object {
     Object {
         path: path.to_string(),
         size: file.size,

@@ -320,7 +320,15 @@ fn bucketing(statement: &CreateTable) -> Result<Option<Bucketing>> {
     }))
 }
 
-pub(super) fn check_property(entry: &FormatEntry, name: &str, value: &str, statement: &CreateTable) -> Result<()> {
+/// # Errors
+/// When the table's format or a CTAS does not take the property; with `any_name`, one that nobody knows is kept.
+pub(super) fn check_property(
+    entry: &FormatEntry,
+    name: &str,
+    value: &str,
+    statement: &CreateTable,
+    any_name: bool,
+) -> Result<()> {
     let known = || {
         WRITE_OPTIONS
             .iter()
@@ -344,7 +352,7 @@ pub(super) fn check_property(entry: &FormatEntry, name: &str, value: &str, state
         return Err(Error::unsupported(format!("property \"{name}\": format ORC")));
     }
     // WITH (…) of a CTAS is a closed list; TBLPROPERTIES of other tables may say anything.
-    if statement.query.is_none() || known().any(|k| k == name) || name.contains('.') {
+    if statement.query.is_none() || any_name || known().any(|k| k == name) || name.contains('.') {
         return Ok(());
     }
     Err(Error::plan(format!("there is no table property \"{name}\"")).with_nearest(name, known()))

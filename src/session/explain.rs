@@ -11,6 +11,9 @@ use std::fmt::Write;
 
 impl Session {
     pub(super) fn explain(&self, explain: &Explain, parameters: &[Expr]) -> Result<StatementResult> {
+        if let Statement::InsertEach(all) = &*explain.statement {
+            return self.explain_each(all, explain);
+        }
         let Some(query) = explained_query(&explain.statement) else {
             return Err(Error::unsupported(
                 "EXPLAIN of a statement that is no query and writes none",
@@ -34,6 +37,31 @@ impl Session {
                 Err(Error::unsupported(format!("EXPLAIN (TYPE {kind}, FORMAT {format})")))
             }
         }
+    }
+
+    /// How several writes of one source would run, one after the other.
+    fn explain_each(&self, statements: &[Statement], explain: &Explain) -> Result<StatementResult> {
+        let simple = explain.kind.as_deref().unwrap_or("distributed") == "distributed";
+        if !simple || explain.format.as_deref().unwrap_or("text") != "text" {
+            return Err(
+                Error::unsupported("EXPLAIN of several INSERTs after one FROM with a TYPE or FORMAT")
+                    .with_hint("explain each of them: INSERT … SELECT … FROM …"),
+            );
+        }
+        let mut text = String::new();
+        for statement in statements {
+            let Some(query) = explained_query(statement) else {
+                return Err(Error::internal("after FROM come writes of queries"));
+            };
+            let target = match (written_table(statement), statement) {
+                (Some(name), _) => name.name.as_str(),
+                (None, Statement::Copy(copy)) => copy.target.as_str(),
+                (None, _) => "",
+            };
+            let plan = self.explain_run(self.bind(query, &[])?, explain.analyze, "text")?;
+            let _ = writeln!(text, "INSERT {target}\n{}", plan.trim_end());
+        }
+        StatementResult::lines("Query Plan", &text)
     }
 
     fn explain_run(&self, bound: LogicalPlan, analyze: bool, format: &str) -> Result<String> {
@@ -91,6 +119,7 @@ impl Session {
                 | Statement::AlterDatabase { .. }
                 | Statement::AlterView { .. }
                 | Statement::Truncate { .. }
+                | Statement::Load(_)
                 | Statement::Call { .. }
         );
         if removes || changes {
@@ -98,7 +127,7 @@ impl Session {
         }
         let runs = match &statement {
             Statement::CreateTable(table) => table.query.is_none(),
-            Statement::Query(_) | Statement::Insert(_) | Statement::Copy(_) => false,
+            Statement::Query(_) | Statement::Insert(_) | Statement::InsertEach(_) | Statement::Copy(_) => false,
             _ => true,
         };
         if runs {

@@ -11,7 +11,9 @@ mod explain;
 mod explain_io;
 mod export;
 mod guards;
+mod insert;
 mod listing;
+mod load;
 mod metadata;
 mod overwrite;
 mod partitions;
@@ -206,6 +208,8 @@ impl Session {
             Statement::CreateView(view) => self.create_view(view),
             Statement::CreateDatabase(database) => self.create_database(database),
             Statement::Insert(insert) => self.insert(insert, parameters),
+            Statement::InsertEach(all) => self.insert_each(all, parameters),
+            Statement::Load(load) => self.load(load),
             Statement::Copy(copy) => self.copy(copy, parameters),
             Statement::DropTable { name, if_exists } => self.drop_object(name, *if_exists, "table"),
             Statement::DropView { name, if_exists } => self.drop_object(name, *if_exists, "view"),

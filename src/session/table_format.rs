@@ -67,6 +67,15 @@ pub(super) fn table_format(statement: &CreateTable, location: &str) -> Result<&'
     }
 }
 
+/// Which list of a statement a property is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Table,
+    Serde,
+    /// Those of any name.
+    Extra,
+}
+
 /// Options of the format under its own names, and the other properties.
 ///
 /// # Errors
@@ -76,9 +85,10 @@ pub(super) fn split_properties(
     statement: &CreateTable,
 ) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>)> {
     let (mut options, mut properties) = (BTreeMap::new(), BTreeMap::new());
-    let of_table = statement.properties.iter().map(|pair| (pair, false));
-    let of_serde = statement.serde_properties.iter().map(|pair| (pair, true));
-    for ((name, value), serde) in of_serde.chain(of_table) {
+    let of_table = statement.properties.iter().map(|pair| (pair, From::Table));
+    let of_serde = statement.serde_properties.iter().map(|pair| (pair, From::Serde));
+    let extra = statement.extra_properties.iter().map(|pair| (pair, From::Extra));
+    for ((name, value), from) in of_serde.chain(of_table).chain(extra) {
         let lower = name.to_lowercase();
         match entry.option(&lower) {
             // Hive writes field.delim beside serialization.format, which only repeats it.
@@ -89,12 +99,12 @@ pub(super) fn split_properties(
                 options.insert(option, value.clone());
             }
             None if SILENT.contains(&lower.as_str()) => {}
-            None if serde => {
+            None if from == From::Serde => {
                 let options = Options::new([(lower, value.clone())]);
                 entry.check_options(&options)?;
             }
             None => {
-                check_property(entry, &lower, value, statement)?;
+                check_property(entry, &lower, value, statement, from == From::Extra)?;
                 properties.insert(lower, value.clone());
             }
         }

@@ -1,43 +1,57 @@
-//! Statements that write files: CREATE TABLE … AS, INSERT, COPY and UNLOAD, and `DataFrame::write`. All of them stage what
-//! they write and publish it when the query has succeeded.
+//! Statements that write the rows of a query into files: CREATE TABLE … AS, COPY and UNLOAD, and `DataFrame::write`; INSERT is
+//! in `insert.rs`. All of them stage what they write and publish it when the query has succeeded.
 
 use super::ddl::unique;
-use super::overwrite::Overwrite;
 use super::write_format::{
     FILENAME_PATTERN, UNIQUE, buckets, check_pattern, check_write_options, file_size, has_compression, is_ordered,
     with_compression_of, write_format,
 };
 use super::{Session, StatementResult, WriteMode, WriteOptions};
 use crate::catalog::commit::{self, Changes, EVERYTHING, Staging};
-use crate::catalog::{
-    CatalogObject, ColumnDefinition, Journal, PartitionFilter, PartitionPlaces, TableDefinition, TableFile,
-    check_projection, is_projected,
-};
+use crate::catalog::{ColumnDefinition, Journal, PartitionPlaces, TableDefinition, check_projection};
 use crate::error::{Error, Result};
 use crate::format::{Options, find_format, format_of_file};
 use crate::logical::{Expr, LogicalPlan, PlanBuilder, SortKey};
 use crate::physical;
-use crate::sql::{self, Copy, CreateTable, Insert};
+use crate::sql::{Copy, CreateTable};
 use crate::storage::{Location, exists, list};
-use crate::types::{DataType, Field, ScalarValue, is_castable, is_string, type_name};
+use crate::types::{DataType, Field};
 use std::path::Path;
 use std::sync::Arc;
 
 /// What a writer has to know besides the rows.
 #[derive(Debug)]
-struct Target {
+pub(super) struct Target {
     /// As the list of formats names it.
-    format: String,
+    pub format: String,
     /// Options of the format and of writing: delimiter, compression, rows per row group.
-    options: Options,
+    pub options: Options,
     /// How many of the plan's last columns are partition keys.
-    partition_columns: usize,
+    pub partition_columns: usize,
     /// Whether all rows go into one file.
-    single_file: bool,
+    pub single_file: bool,
     /// What files are called, when the statement says it.
-    file_pattern: Option<String>,
+    pub file_pattern: Option<String>,
     /// The table that the files belong to, if they do.
-    table: Option<TableDefinition>,
+    pub table: Option<TableDefinition>,
+}
+
+/// Files that are no table's and wait to be committed.
+#[derive(Debug, Default)]
+pub(super) struct StagedCopy {
+    /// Nothing when what is there stays.
+    staged: Option<(Staging, Changes)>,
+    rows: u64,
+}
+
+impl StagedCopy {
+    /// Makes them visible; gives the number of their rows.
+    pub fn commit(self) -> Result<u64> {
+        match self.staged {
+            Some((staging, changes)) => staging.commit(changes).map(|()| self.rows),
+            None => Ok(self.rows),
+        }
+    }
 }
 
 impl Session {
@@ -129,133 +143,14 @@ impl Session {
         Ok(StatementResult::written("CREATE TABLE", rows))
     }
 
-    pub(super) fn insert(&self, statement: &Insert, parameters: &[Expr]) -> Result<StatementResult> {
-        let table = match self.require(&statement.table)? {
-            CatalogObject::Table(table) => table,
-            CatalogObject::View(view) => {
-                return Err(
-                    Error::plan(format!("\"{}\" is a view: rows cannot be inserted", view.name))
-                        .with_span(statement.table.span),
-                );
-            }
-        };
-        let columns = self.columns_of(&CatalogObject::Table(table.clone()))?;
-        let plan = self.bind(&statement.query, parameters)?;
-        let fixed = self.fixed_partitions(statement, &table)?;
-        let plan = insert_columns(plan, &columns, statement, &fixed).map_err(|e| e.with_span(statement.table.span))?;
-        let location = Location::exact(&table.location)?;
-        let places = Arc::new(self.places(&table)?);
-        let part_size = self.config().upload_part_size;
-        let staging = match places.are_plain() {
-            true => Staging::folder(&location, part_size)?,
-            false => Staging::partitions(&location, places.clone(), part_size)?,
-        };
-        let overwrite = statement.overwrite.then(|| {
-            let all = self.config().partition_overwrite == "static";
-            Overwrite::of(&table, fixed, all)
-        });
-        let before = match &overwrite {
-            Some(overwrite) => self.replaceable(&table, &places, overwrite, &[])?,
-            None => vec![],
-        };
-        if let Some(overwrite) = overwrite.as_ref().filter(|_| statement.keep_existing)
-            && overwrite.changes(&places, &table, &before, &before, &[])?.replaces()
-        {
-            return Ok(StatementResult::written("INSERT", 0));
-        }
-        let target = Target {
-            format: table.format.clone(),
-            options: writer_options(&table),
-            partition_columns: table.partitioned_by.len(),
-            single_file: false,
-            file_pattern: None,
-            table: Some(table.clone()),
-        };
-        let rows = self.write_rows(plan, &staging, &target)?;
-        let folders = match places.are_plain() {
-            true => staging.files().folders(),
-            false => places.asked(),
-        };
-        let folders: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
-        let changes = match overwrite {
-            None => Changes {
-                operation: "INSERT",
-                ..Default::default()
-            },
-            Some(overwrite) => {
-                let written = folders.iter().map(|f| places.values_in(f));
-                let written = written.collect::<Result<Vec<_>>>()?;
-                let now = self.replaceable(&table, &places, &overwrite, &written)?;
-                // Which partitions of a projection are replaced is known only once they are written.
-                let before = if before.is_empty() && is_projected(&table) {
-                    &now
-                } else {
-                    &before
-                };
-                overwrite.changes(&places, &table, before, &now, &written)?
-            }
-        };
-        let registered = self.catalog().partitions(&table.database, &table.name)?;
-        places.check_written(&folders, registered.as_deref())?;
-        // A partition that is registered before its files are there has no rows; files of one that is not would be missed.
-        self.catalog()
-            .register_written(&table, folders.iter().map(String::as_str))?;
-        staging.commit(changes)?;
-        Ok(StatementResult::written("INSERT", rows))
-    }
-
-    /// Where the partitions of a table are.
-    pub(super) fn places(&self, table: &TableDefinition) -> Result<PartitionPlaces> {
-        let registered = self.catalog().partitions(&table.database, &table.name)?;
-        PartitionPlaces::new(table, registered.as_deref(), self.config().threads)
-    }
-
-    /// The files among which are those that an INSERT OVERWRITE replaces. `written` are the partitions that it wrote to.
-    fn replaceable(
-        &self,
-        table: &TableDefinition,
-        places: &PartitionPlaces,
-        overwrite: &Overwrite,
-        written: &[Vec<ScalarValue>],
-    ) -> Result<Vec<TableFile>> {
-        match (overwrite, overwrite.only_partition(table)) {
-            (Overwrite::Written, _) if is_projected(table) => places.files_in(written),
-            (_, Some(partition)) if is_projected(table) => places.files_in(&[partition]),
-            _ => places.files(&equal_keys(table, overwrite.fixed())?),
-        }
-    }
-
-    /// The partition keys to which `PARTITION (k = v, …)` gives a value.
-    fn fixed_partitions(&self, statement: &Insert, table: &TableDefinition) -> Result<Vec<(String, ScalarValue)>> {
-        let mut fixed = vec![];
-        for (key, value) in &statement.partition {
-            let Some(column) = table.partitioned_by.iter().find(|c| c.name.eq_ignore_ascii_case(key)) else {
-                return Err(
-                    Error::plan(format!("table \"{}\" has no partition column \"{key}\"", table.name))
-                        .with_nearest(key, table.partitioned_by.iter().map(|c| c.name.as_str())),
-                );
-            };
-            let Some(value) = value else { continue };
-            let relations = super::relations::Relations::default();
-            let bound = relations.with_context(self, &[], |context| sql::bind_constant(value, context))?;
-            let text = match bound {
-                Expr::Literal(ScalarValue::Null, _) => None,
-                Expr::Literal(ScalarValue::String(text), _) => Some(text.to_string()),
-                Expr::Literal(other, _) => crate::catalog::partition_text(&other),
-                other => {
-                    return Err(Error::plan(format!(
-                        "partition \"{key}\" needs a constant, found {other}"
-                    )));
-                }
-            };
-            let value = crate::catalog::partition_value("PARTITION", key, text.as_deref(), &column.data_type()?)?;
-            fixed.push((column.name.clone(), value));
-        }
-        Ok(fixed)
-    }
-
     pub(super) fn copy(&self, statement: &Copy, parameters: &[Expr]) -> Result<StatementResult> {
         let plan = self.bind(&statement.query, parameters)?;
+        let rows = self.stage_copy(statement, plan)?.commit()?;
+        Ok(StatementResult::written(statement.folder.unwrap_or("COPY"), rows))
+    }
+
+    /// Writes the rows of a COPY where nobody sees them.
+    pub(super) fn stage_copy(&self, statement: &Copy, plan: LogicalPlan) -> Result<StagedCopy> {
         let mut mode = WriteMode::Create;
         let mut options = vec![];
         for (name, value) in &statement.options {
@@ -286,12 +181,15 @@ impl Session {
             Some(_) => format!("{}/", statement.target.trim_end_matches('/')),
             None => statement.target.clone(),
         };
-        let rows = self.write_plan(plan, &target, &options)?;
-        Ok(StatementResult::written(statement.folder.unwrap_or("COPY"), rows))
+        self.stage_plan(plan, &target, &options)
     }
 
     /// Writes rows to a place that is no table: one file when its name says its format, otherwise a folder.
     pub(super) fn write_plan(&self, plan: LogicalPlan, target: &str, options: &WriteOptions) -> Result<u64> {
+        self.stage_plan(plan, target, options)?.commit()
+    }
+
+    fn stage_plan(&self, plan: LogicalPlan, target: &str, options: &WriteOptions) -> Result<StagedCopy> {
         self.check_read_only("writing files")?;
         let names: Vec<&str> = plan.schema().iter().map(|f| f.name.as_ref()).collect();
         unique(&names, "the result")?;
@@ -328,7 +226,7 @@ impl Session {
             table: None,
         };
         if options.mode == WriteMode::Ignore && has_files(&location)? {
-            return Ok(0);
+            return Ok(StagedCopy::default());
         }
         if single_file && !(location.is_local() && location.local_path()?.is_dir()) {
             if options.mode == WriteMode::Append {
@@ -337,8 +235,10 @@ impl Session {
             }
             let staging = Staging::file(&location, self.config().upload_part_size)?;
             let rows = self.write_rows(plan, &staging, &writer)?;
-            staging.commit(Changes::default())?;
-            return Ok(rows);
+            return Ok(StagedCopy {
+                staged: Some((staging, Changes::default())),
+                rows,
+            });
         }
         let alone = matches!(options.mode, WriteMode::Create | WriteMode::Ignore);
         if alone {
@@ -359,19 +259,22 @@ impl Session {
                 ..writer
             },
         )?;
-        staging.commit(Changes {
+        let changes = Changes {
             operation: "COPY",
             scope: if overwrite { vec![EVERYTHING.into()] } else { vec![] },
             replaced,
             alone,
             own_names,
             ..Default::default()
-        })?;
-        Ok(rows)
+        };
+        Ok(StagedCopy {
+            staged: Some((staging, changes)),
+            rows,
+        })
     }
 
     /// Runs the plan and writes its rows into the staging folder.
-    fn write_rows(&self, plan: LogicalPlan, staging: &Staging, target: &Target) -> Result<u64> {
+    pub(super) fn write_rows(&self, plan: LogicalPlan, staging: &Staging, target: &Target) -> Result<u64> {
         let types: Vec<DataType> = plan.schema().iter().map(|f| stored_type(&f.data_type)).collect();
         let plan = PlanBuilder::from(plan).cast_columns(&types)?;
         let plan = match &target.table {
@@ -405,16 +308,6 @@ impl Session {
         physical::run_into(&plan, &context, sink)?;
         Ok(result.rows())
     }
-}
-
-/// The partitions of which some keys have the given values.
-fn equal_keys(table: &TableDefinition, fixed: &[(String, ScalarValue)]) -> Result<PartitionFilter> {
-    let types = table.partitioned_by.iter().map(ColumnDefinition::data_type);
-    let position = |name: &String| table.partitioned_by.iter().position(|c| c.name == *name);
-    let values = fixed
-        .iter()
-        .filter_map(|(name, value)| Some((position(name)?, value.clone())));
-    Ok(PartitionFilter::equal(types.collect::<Result<_>>()?, values.collect()))
 }
 
 /// Whether there are files at the location.
@@ -509,7 +402,7 @@ fn stored_type(t: &DataType) -> DataType {
 }
 
 /// What the writer looks at: the format's options, and properties such as `write_compression`.
-fn writer_options(table: &TableDefinition) -> Options {
+pub(super) fn writer_options(table: &TableDefinition) -> Options {
     let properties = table.properties.iter().chain(&table.options);
     Options::new(properties.map(|(k, v)| (k, v.clone())))
 }
@@ -528,69 +421,4 @@ fn named(plan: LogicalPlan, table: &TableDefinition) -> LogicalPlan {
         .map(|(f, name)| (Expr::Column(f.clone()), Some(name)))
         .collect();
     PlanBuilder::from(plan).project(items).build()
-}
-
-/// The query's columns as the table's: named ones in their places, the others NULL, each cast to the column's type.
-fn insert_columns(
-    plan: LogicalPlan,
-    columns: &[(String, DataType)],
-    statement: &Insert,
-    fixed: &[(String, ScalarValue)],
-) -> Result<LogicalPlan> {
-    let schema = plan.schema().clone();
-    let is_fixed = |name: &str| fixed.iter().find(|(k, _)| k.eq_ignore_ascii_case(name));
-    let open: Vec<&str> = columns
-        .iter()
-        .map(|(n, _)| n.as_str())
-        .filter(|n| is_fixed(n).is_none())
-        .collect();
-    for name in &statement.columns {
-        if !columns.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
-            return Err(
-                Error::plan(format!("table \"{}\" has no column \"{name}\"", statement.table.name))
-                    .with_nearest(name, columns.iter().map(|(n, _)| n.as_str())),
-            );
-        }
-    }
-    let names: Vec<&str> = match statement.columns.is_empty() {
-        true => open,
-        false => statement.columns.iter().map(String::as_str).collect(),
-    };
-    unique(&names, "the list of columns")?;
-    if schema.len() != names.len() {
-        return Err(Error::plan(format!(
-            "table \"{}\" takes {} columns ({}), the query has {}",
-            statement.table.name,
-            names.len(),
-            names.join(", "),
-            schema.len()
-        )));
-    }
-    let mut items: Vec<(Expr, Option<Arc<str>>)> = vec![];
-    for (name, data_type) in columns {
-        let place = names.iter().position(|n| n.eq_ignore_ascii_case(name));
-        let expr = match (place.and_then(|i| schema.get(i)), is_fixed(name)) {
-            (Some(field), _) => assigned(field, name, data_type)?,
-            (None, Some((_, value))) => Expr::Literal(value.clone(), data_type.clone()),
-            (None, None) => Expr::null(data_type.clone()),
-        };
-        items.push((expr, Some(name.as_str().into())));
-    }
-    Ok(PlanBuilder::from(plan).project(items).build())
-}
-
-/// A column of the query as a value for a column of the table. Text and other types are not mixed up silently.
-fn assigned(field: &Field, name: &str, data_type: &DataType) -> Result<Expr> {
-    let column = Expr::Column(field.clone());
-    let found = &field.data_type;
-    let mixed = is_string(found) != is_string(data_type) && *found != DataType::Null;
-    if found != data_type && (mixed || !is_castable(found, data_type)) {
-        return Err(Error::plan(format!(
-            "column \"{name}\" is {}, the query gives {}",
-            type_name(data_type),
-            type_name(found)
-        ))
-        .with_hint(format!("CAST it to {}", type_name(data_type))));
-    }
-    column.cast_to(data_type)
 }

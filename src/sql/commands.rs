@@ -82,14 +82,7 @@ pub(super) fn insert(p: &mut Parser) -> Result<Statement> {
     }
     p.word("TABLE");
     let table = p.object_name()?;
-    let mut partition = vec![];
-    if p.word("PARTITION") {
-        partition = p.list(|p| {
-            let key = p.identifier()?.0;
-            let value = p.symbol(&Token::Eq).then(|| p.expression()).transpose()?;
-            Ok((key, value))
-        })?;
-    }
+    let partition = written_partition(p)?;
     let keep_existing = p.words("IF NOT EXISTS");
     if keep_existing && (!overwrite || partition.is_empty() || partition.iter().any(|(_, value)| value.is_none())) {
         return Err(p.unexpected("IF NOT EXISTS only in INSERT OVERWRITE with a value for each partition key"));
@@ -111,6 +104,18 @@ pub(super) fn insert(p: &mut Parser) -> Result<Statement> {
         keep_existing,
         query: p.query()?,
     })))
+}
+
+/// `[PARTITION (k = v, d, …)]`: keys with and without a value.
+pub(super) fn written_partition(p: &mut Parser) -> Result<Vec<(String, Option<ast::Expr>)>> {
+    if !p.word("PARTITION") {
+        return Ok(vec![]);
+    }
+    p.list(|p| {
+        let key = p.identifier()?.0;
+        let value = p.symbol(&Token::Eq).then(|| p.expression()).transpose()?;
+        Ok((key, value))
+    })
 }
 
 /// `'folder' [ROW FORMAT …] [STORED AS f | USING f [OPTIONS (…)]] query` after `INSERT OVERWRITE [LOCAL] DIRECTORY`.

@@ -326,6 +326,10 @@ fn trino_properties(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
         let key = property_key(p)?;
         p.expect_symbol(&Token::Eq)?;
         let span = p.span_of(&p.peek());
+        if key == "extra_properties" {
+            table.extra_properties.extend(constant_map(p)?);
+            return Ok((key, vec![], span));
+        }
         Ok((key, property_value(p)?, span))
     })?;
     for (key, values, span) in pairs {
@@ -360,6 +364,7 @@ fn trino_properties(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
                 let columns = columns.map_err(|e| e.with_span(span))?;
                 table.bucketing.get_or_insert_default().sorted_by = columns;
             }
+            "extra_properties" => {}
             // Which is what all tables are.
             "table_type" if text.eq_ignore_ascii_case("hive") => {}
             "table_type" => {
@@ -371,6 +376,27 @@ fn trino_properties(p: &mut Parser, table: &mut CreateTable) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// `MAP(ARRAY['k', …], ARRAY['v', …])` or `MAP()`
+fn constant_map(p: &mut Parser) -> Result<BTreeMap<String, String>> {
+    let start = p.peek();
+    p.expect_words("MAP")?;
+    let lists = p.list(property_value)?;
+    let (keys, values) = match lists.as_slice() {
+        [] => return Ok(BTreeMap::new()),
+        [keys, values] => (keys, values),
+        _ => return Err(Error::syntax("MAP takes an array of keys and one of values").with_span(p.span_of(&start))),
+    };
+    if keys.len() != values.len() {
+        let text = format!("MAP has {} keys and {} values", keys.len(), values.len());
+        return Err(Error::plan(text).with_span(p.span_of(&start)));
+    }
+    let map: BTreeMap<String, String> = keys.iter().cloned().zip(values.iter().cloned()).collect();
+    match map.len() == keys.len() {
+        true => Ok(map),
+        false => Err(Error::plan("MAP has a key twice").with_span(p.span_of(&start))),
+    }
 }
 
 /// `( 'k' = 'v', k = v, 'k' 'v', … )`

@@ -11,6 +11,8 @@ mod ddl;
 mod dialect;
 mod expr;
 mod from;
+mod from_first;
+mod load;
 mod parse;
 #[cfg(test)]
 mod parse_tests;

@@ -4,7 +4,7 @@
 use super::dialect::{QueryDialect, with_division_operators, with_parentheses_in_values, with_tables_as_queries};
 use super::statement::*;
 use super::tokens::{self, StatementText, check_size, split_statements};
-use super::{alter, commands, ddl};
+use super::{alter, commands, ddl, from_first, load};
 use crate::error::{Error, ErrorKind, Position, Result, Span};
 use sqlparser::ast;
 use sqlparser::parser::{Parser as SqlParser, ParserError};
@@ -57,8 +57,8 @@ pub(super) struct Parser<'a> {
 
 /// Statements that are known and not run, by their first words.
 const UNSUPPORTED: &[&str] = &[
-    "MERGE", "DELETE", "UPDATE", "OPTIMIZE", "VACUUM", "ANALYZE", "GRANT", "REVOKE", "LOAD", "REFRESH", "CACHE",
-    "START", "COMMIT", "ROLLBACK", "BEGIN", "COMMENT", "DENY", "EXPORT", "IMPORT", "REPLACE",
+    "MERGE", "DELETE", "UPDATE", "OPTIMIZE", "VACUUM", "ANALYZE", "GRANT", "REVOKE", "REFRESH", "CACHE", "START",
+    "COMMIT", "ROLLBACK", "BEGIN", "COMMENT", "DENY", "EXPORT", "IMPORT", "REPLACE",
 ];
 
 /// Words that a statement can begin with, for hints.
@@ -70,6 +70,8 @@ const FIRST_WORDS: &[&str] = &[
     "EXPLAIN",
     "CREATE",
     "INSERT",
+    "FROM",
+    "LOAD",
     "COPY",
     "UNLOAD",
     "DROP",
@@ -109,14 +111,14 @@ impl<'a> Parser<'a> {
             _ => return Err(self.unexpected("a statement")),
         };
         match word.as_str() {
+            "WITH" if from_first::begins_after_with(self) => from_first::from_first(self),
             "SELECT" | "WITH" | "VALUES" | "TABLE" => Ok(Statement::Query(self.query()?)),
-            "FROM" => Err(Error::unsupported("FROM before SELECT or INSERT")
-                .with_span(self.span_of(&first))
-                .with_hint("write SELECT … FROM …")),
+            "FROM" => from_first::from_first(self),
             "EXPLAIN" => commands::explain(self),
             "CREATE" => ddl::create(self),
             "DROP" => ddl::drop(self),
             "INSERT" => commands::insert(self),
+            "LOAD" => load::load(self),
             "COPY" => commands::copy(self),
             "UNLOAD" => commands::unload(self),
             "USE" => commands::use_database(self),

@@ -159,6 +159,15 @@ pub fn table_references(statement: &Statement) -> Result<Vec<TableReference>> {
         Statement::CreateView(v) => query_references(&v.query),
         Statement::Insert(i) => query_references(&i.query),
         Statement::Copy(c) => query_references(&c.query),
+        Statement::InsertEach(all) => {
+            let mut found = vec![];
+            for statement in all {
+                found.extend(table_references(statement)?);
+            }
+            let mut seen = std::collections::HashSet::new();
+            found.retain(|reference: &TableReference| seen.insert(reference.clone()));
+            Ok(found)
+        }
         _ => Ok(vec![]),
     }
 }

@@ -13,6 +13,9 @@ pub enum Statement {
     CreateView(Box<CreateView>),
     CreateDatabase(CreateDatabase),
     Insert(Box<Insert>),
+    /// `FROM src INSERT … INSERT …`: each an [`Insert`] or a [`Copy`] of the one source.
+    InsertEach(Vec<Statement>),
+    Load(Box<Load>),
     /// `COPY … TO` and `UNLOAD`: rows into files that are no table.
     Copy(Box<Copy>),
     DropTable {
@@ -266,6 +269,8 @@ pub struct CreateTable {
     pub location: Option<String>,
     /// TBLPROPERTIES and WITH.
     pub properties: BTreeMap<String, String>,
+    /// `extra_properties` in WITH: TBLPROPERTIES of any name.
+    pub extra_properties: BTreeMap<String, String>,
     /// SERDEPROPERTIES and OPTIONS: all of them are about the format.
     pub serde_properties: BTreeMap<String, String>,
     pub comment: Option<String>,
@@ -338,6 +343,18 @@ pub struct Insert {
     /// Whether a partition that has rows stays as it is.
     pub keep_existing: bool,
     pub query: Box<ast::Query>,
+}
+
+/// `LOAD DATA`: files that are there become a table's.
+#[derive(Debug, Clone)]
+pub struct Load {
+    pub source: String,
+    /// Whether the files are on this machine's disk, and stay.
+    pub local: bool,
+    pub overwrite: bool,
+    pub table: ObjectName,
+    /// As in [`Insert`].
+    pub partition: Vec<(String, Option<ast::Expr>)>,
 }
 
 /// Rows into files: `COPY … TO` and `UNLOAD`.

@@ -42,6 +42,7 @@ const TABLES: &[&str] = &[
     "CREATE TABLE NAME (id INT, `a b` STRING) CLUSTERED BY (id) SORTED BY (`a b` DESC, id) INTO 16 BUCKETS STORED AS PARQUET TBLPROPERTIES ('bucketing_format' = 'spark')",
     "CREATE TABLE NAME USING parquet AS SELECT 1 AS a, DATE '2020-01-01' AS b, ARRAY[ROW(1, 'x')] AS c",
     "CREATE TABLE NAME WITH (format = 'JSON', partitioned_by = ARRAY['k']) AS SELECT 1 AS a, 'x' AS k",
+    "CREATE TABLE NAME WITH (extra_properties = MAP(ARRAY['my.own', 'team'], ARRAY['it''s', '\"a\", b'])) AS SELECT 1 AS a",
     "CREATE TABLE NAME WITH (format = 'TEXTFILE', field_delimiter = '|') AS SELECT 1 AS a, 'x' AS k",
     "CREATE VIEW NAME AS SELECT 1 AS a, 'it''s' AS b -- a comment",
     "CREATE VIEW NAME (`A b` COMMENT 'first', c) COMMENT 'what''s this' TBLPROPERTIES ('k' = 'v') AS\nSELECT 1,\n  2",

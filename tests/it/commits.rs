@@ -26,6 +26,12 @@ const BEFORE_ELSEWHERE: &str = "
     ALTER TABLE e ADD PARTITION (p = 1) LOCATION 'LAKE/elsewhere/p1' PARTITION (p = 2) LOCATION 'LAKE/elsewhere/p2';
     INSERT INTO e SELECT CAST(x AS VARCHAR), CAST(x % 4 AS INT) FROM UNNEST(sequence(1, 9)) AS a(x)";
 
+/// The same, with files that are to become a table's.
+const BEFORE_LOADED: &str = "
+    CREATE TABLE l STORED AS PARQUET AS SELECT 9 AS x;
+    COPY (SELECT 1 AS x) TO 'LAKE/inbox/a.parquet';
+    COPY (SELECT 2 AS x) TO 'LAKE/inbox/b.parquet'";
+
 /// Rows that make a file of several parts.
 const LARGE: &str =
     "SELECT to_hex(md5(to_utf8(CAST(x AS VARCHAR)))) AS x, 1 AS p FROM UNNEST(sequence(1, 1500)) AS a(x)";
@@ -99,12 +105,18 @@ fn writes() -> Vec<Write> {
         ),
         write("INSERT OVERWRITE TABLE e PARTITION (p = 1) SELECT 'a'", ELSEWHERE, None),
         write("TRUNCATE TABLE e", ELSEWHERE, None),
+        write("DROP TABLE e", ELSEWHERE, None),
+        write("LOAD DATA INPATH 'LAKE/inbox/' INTO TABLE l", LOADED, None),
+        write("LOAD DATA INPATH 'LAKE/inbox/' OVERWRITE INTO TABLE l", LOADED, None),
     ]
 }
 
 /// The folder of the table with partitions elsewhere, and where these are.
 const ELSEWHERE: &str = "default/e";
 const PLACES: &str = "elsewhere/";
+/// The folder of the table that files are loaded into, and where these are before.
+const LOADED: &str = "default/l";
+const INBOX: &str = "inbox/";
 
 /// A lake behind a faulty store, and the way around the faults.
 struct Lake {
@@ -133,6 +145,7 @@ impl Lake {
         };
         lake.run(BEFORE).unwrap();
         lake.run(BEFORE_ELSEWHERE).unwrap();
+        lake.run(BEFORE_LOADED).unwrap();
         lake
     }
 
@@ -154,6 +167,7 @@ impl Lake {
     /// The rows in a folder; none when there is nothing.
     fn rows(&self, target: &str) -> Vec<String> {
         match target {
+            ELSEWHERE if !self.has("e") => vec![],
             ELSEWHERE => self.query("SELECT x, p FROM e"),
             _ => read(&self.clean, target),
         }
@@ -172,8 +186,10 @@ impl Lake {
 
     /// Whether a table is in the catalog.
     fn has(&self, table: &str) -> bool {
-        let session = Session::new(Default::default(), &self.url).unwrap();
-        session.catalog().object("default", table).unwrap().is_some()
+        self.store.quietly(|| {
+            let session = Session::new(Default::default(), &self.url).unwrap();
+            session.catalog().object("default", table).unwrap().is_some()
+        })
     }
 
     /// What is there besides files that are seen, the log, and the catalog.
@@ -187,16 +203,24 @@ impl Lake {
             .into_iter()
             .map(|o| format!("{}/{}", write.target, o.path))
             .collect();
-        let places = self.query("SELECT DISTINCT \"$path\" FROM e").concat();
+        let places = match self.has("e") {
+            true => self.query("SELECT DISTINCT \"$path\" FROM e").concat(),
+            false => String::new(),
+        };
+        let mut left: Vec<String> = folder.list("").unwrap().into_iter().map(|o| o.path).collect();
+        let entries: Vec<String> = left.iter().filter(|path| path.ends_with(".json")).cloned().collect();
+        let loaded = write.target == LOADED && self.rows(LOADED).len() > 1;
         let expected = |path: &str| {
             path.contains("/_txn/log/")
                 || path.starts_with("_catalog/databases")
-                || path.starts_with("_catalog/objects")
+                // The partitions of a table are there as long as it is.
+                || (path.starts_with("_catalog/objects") && entries.contains(&path.replace(".partitions", ".json")))
                 || (path.starts_with(PLACES) && places.contains(path))
+                // What was loaded is the table's now, and there no more.
+                || (path.starts_with(INBOX) && !path.contains("/_txn") && !loaded)
         };
-        let mut left: Vec<String> = folder.list("").unwrap().into_iter().map(|o| o.path).collect();
         left.retain(|path| !expected(path) && !seen.contains(path));
-        let others = ["default/t/", "default/u/", "default/b/", "default/e/"]
+        let others = ["default/t/", "default/u/", "default/b/", "default/e/", "default/l/"]
             .into_iter()
             .filter(|o| !o.starts_with(&format!("{}/", write.target)));
         let others: Vec<&str> = others.collect();
@@ -393,6 +417,42 @@ fn readers_see_before_or_after_at_every_call() {
         let known = |rows: &Vec<String>| *rows == story.before || *rows == story.after;
         assert!(seen.iter().all(known), "{}", write.statement);
     }
+}
+
+/// Several inserts of one source: each is done or not, none before the one before it, and all read what was there before.
+#[test]
+fn inserts_of_one_source_are_done_one_after_the_other() {
+    let statement = "FROM t INSERT OVERWRITE TABLE t SELECT x + 100, p WHERE x > 3 INSERT INTO u SELECT x, p";
+    let lake = || {
+        let memory = Arc::new(InMemory::new());
+        Lake::new(&(memory.clone(), memory, "16KB"))
+    };
+    let rows = |lake: &Lake| ["default/t", "default/u"].map(|target| lake.rows(target));
+    let first = lake();
+    let before = rows(&first);
+    first.store.begin(&[]);
+    first.run(statement).unwrap();
+    let (calls, after) = (first.store.calls(), rows(&first));
+    assert_eq!((after[0].len(), after[1].len()), (6, 10));
+    let mut halves = 0;
+    for (call, fault) in (0..calls).flat_map(|call| Fault::ALL.map(|fault| (call, fault))) {
+        let lake = lake();
+        lake.store.begin(&[(call, fault)]);
+        let result = lake.run(statement);
+        let what = format!("{fault:?} at {call}, {:?}: {result:?}", lake.store.last());
+        lake.store.begin(&[]);
+        for target in ["default/t", "default/u"] {
+            let target = Location::exact(&format!("{}/{target}", lake.url)).unwrap();
+            gc(&target, Duration::ZERO).unwrap();
+        }
+        let now = rows(&lake);
+        let done = [0, 1].map(|i| now[i] == after[i]);
+        assert!((0..2).all(|i| done[i] || now[i] == before[i]), "{what}: {now:?}");
+        assert!(done[0] || !done[1], "{what}: the second without the first");
+        assert!(result.is_err() || done == [true, true], "{what}");
+        halves += usize::from(done == [true, false]);
+    }
+    assert!(halves > 0);
 }
 
 /// Two calls go wrong, whichever.
