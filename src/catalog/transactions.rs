@@ -4,7 +4,7 @@ use super::commit::{self, BESIDE};
 use super::lock::{Lock, locks_in};
 use super::log::{self, Open, State, TRANSACTIONS};
 use crate::error::{Error, Result};
-use crate::storage::{Folder, Location, OpenUpload, discard, home_elsewhere};
+use crate::storage::{Folder, Location, OpenUpload, discard, home_elsewhere, noted_uploads};
 use std::time::Duration;
 
 /// After so long, a write of which nobody can tell whether its writer lives is taken for one left behind.
@@ -201,13 +201,18 @@ pub fn gc(location: &Location, older_than: Duration) -> Result<Swept> {
         swept.finished += 1;
     }
     swept.removed += remove_abandoned(&root, older_than)?;
-    match abort_unnoted(&root, older_than) {
-        Ok(aborted) => swept.removed += aborted,
-        Err(e) => swept.unlisted = Some(e),
-    }
+    let uploads = root.open_uploads();
     swept.removed += remove_beside(&root, older_than)?;
     if let Ok((parent, _)) = root.parent() {
         swept.removed += remove_beside(&parent, older_than)?;
+    }
+    match uploads {
+        Ok(uploads) => {
+            let uploads = uploads.unwrap_or_default();
+            swept.removed += abort_of_file(&root, &uploads, older_than)?;
+            swept.removed += abort_unnoted(&root, uploads, older_than)?;
+        }
+        Err(e) => swept.unlisted = Some(e),
     }
     remove_half_written(&root);
     Ok(swept)
@@ -251,11 +256,11 @@ fn remove_abandoned(root: &Folder, older_than: Duration) -> Result<usize> {
 
 /// Aborts uploads that processes begun which ended before they could note them; gives how many writes they were of. They are
 /// known by the statement's id in their name: others may be those of other programs, or single files with the name that
-/// somebody asked for, and are left alone.
-fn abort_unnoted(root: &Folder, older_than: Duration) -> Result<usize> {
-    // The list comes first: a writer that lives notes its uploads, and is seen to when it does so meanwhile.
+/// somebody asked for, and are left alone. The list was made first: a writer that lives notes its uploads, and is seen to when
+/// it has done so meanwhile.
+fn abort_unnoted(root: &Folder, uploads: Vec<OpenUpload>, older_than: Duration) -> Result<usize> {
     let mut found: Vec<(String, OpenUpload)> = vec![];
-    for upload in root.open_uploads()?.unwrap_or_default() {
+    for upload in uploads {
         let (folder, name) = upload.path.rsplit_once('/').unwrap_or(("", &upload.path));
         // Files of a table that is below this one are that table's.
         let is_ours =
@@ -284,6 +289,27 @@ fn abort_unnoted(root: &Folder, older_than: Duration) -> Result<usize> {
         root.abort_upload(&upload.path, &upload.id)?;
     }
     Ok(ids.len())
+}
+
+/// Aborts uploads of the one object that the root names, unless a write notes them. Nothing in the name of a single file says
+/// who writes it; that nobody does any more, is said by whoever asks for this location to be tidied up.
+fn abort_of_file(root: &Folder, uploads: &[OpenUpload], older_than: Duration) -> Result<usize> {
+    let old = |upload: &&OpenUpload| upload.path.is_empty() && is_past(upload.begun, older_than);
+    let mut found: Vec<&OpenUpload> = uploads.iter().filter(old).collect();
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let (parent, _) = root.parent()?;
+    let (_, folders) = parent.children("")?;
+    let mut noted = vec![];
+    for home in folders.iter().filter(|name| name.starts_with(BESIDE)) {
+        noted.extend(noted_uploads(&parent, home)?);
+    }
+    found.retain(|upload| !noted.contains(&upload.id));
+    found
+        .iter()
+        .try_for_each(|upload| root.abort_upload(&upload.path, &upload.id))?;
+    Ok(found.len())
 }
 
 /// Whether a write has a folder of its own below the root, or below a partition that was written to as if it were a table.
@@ -358,7 +384,9 @@ pub(super) fn sweep(target: &Folder) {
         let _ = commit::finish(target, &open.id);
     }
     let _ = remove_abandoned(target, ABANDONED_AFTER);
-    let _ = abort_unnoted(target, ABANDONED_AFTER);
+    if let Ok(Some(uploads)) = target.open_uploads() {
+        let _ = abort_unnoted(target, uploads, ABANDONED_AFTER);
+    }
     if let Ok((parent, _)) = target.parent()
         && parent.local().is_some()
     {

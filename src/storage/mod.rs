@@ -51,7 +51,7 @@ pub use list::{exists, file_at_location, list};
 pub use location::{Location, absolute_path};
 pub use put::put_file;
 pub use read::{forget_open_files, read_all, read_range, read_ranges};
-pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, publish};
+pub use staged::{FileWriter, StagedFile, StagedFiles, Upload, discard, noted_uploads, publish};
 pub use store::{configure, register_store, register_upload_listing};
 pub use text::{Compression, open_text};
 pub use uploads::{ListUploads, OpenUpload};

@@ -482,6 +482,19 @@ pub fn discard(root: &Folder, home: &str) -> Result<()> {
     Ok(())
 }
 
+/// The ids of the uploads that are noted in `home` below `root`.
+pub fn noted_uploads(root: &Folder, home: &str) -> Result<Vec<String>> {
+    let mut ids = vec![];
+    for object in root.list(home)? {
+        if let Some(content) = root.read(&object.path)?
+            && let Ok(note) = serde_json::from_slice::<UploadNote>(&content)
+        {
+            ids.push(note.id);
+        }
+    }
+    Ok(ids)
+}
+
 /// Whether an upload of a write was completed: the names of its files carry its id and are used once. A single file has the
 /// name that was asked for, which tells nothing.
 fn is_completed(root: &Folder, home: &str, note: &UploadNote) -> Result<bool> {

@@ -24,7 +24,8 @@ pub trait ListUploads: Send + Sync {
 }
 
 impl Folder {
-    /// The uploads that are open below the folder; `None` when its store has none or does not tell.
+    /// The uploads that are open below the folder, and, with an empty path, those of an object that has the folder's name;
+    /// `None` when its store has none or does not tell.
     ///
     /// # Errors
     /// When the store refuses to list them, which needs a right of its own, or does not know how to.
@@ -32,13 +33,14 @@ impl Folder {
         let Some(listing) = &self.store.listing else {
             return Ok(None);
         };
-        let prefix = match self.path.as_ref() {
-            "" => String::new(),
-            path => format!("{path}/"),
-        };
-        let found = wait(listing.list_uploads(prefix.clone()))?;
+        let folder = self.path.as_ref();
+        let found = wait(listing.list_uploads(folder.to_string()))?;
         let below = |upload: OpenUpload| {
-            let path = upload.path.strip_prefix(&prefix)?.to_string();
+            let path = match upload.path.strip_prefix(folder)? {
+                path if folder.is_empty() || path.is_empty() => path,
+                path => path.strip_prefix('/')?,
+            };
+            let path = path.to_string();
             Some(OpenUpload { path, ..upload })
         };
         match found {

@@ -346,6 +346,16 @@ fn an_upload_that_nobody_noted_is_aborted(bucket: &impl Bucket, begin: impl Fn(&
     assert_eq!(bucket.open_uploads(), 3);
     assert_eq!(bucket.left(), Vec::<String>::new());
     assert_eq!(bucket.ok("SELECT count(*) FROM t"), "2\n");
+    // One of a single file is aborted by who names the file, not before it is old.
+    begin("w/default/one.parquet");
+    begin("w/default/one.parquet.bak");
+    let single = format!("{}/default/one.parquet", bucket.warehouse());
+    let tidy_up = |more: &[&str]| outcome(bucket.program().args(["txn", "gc", &single]).args(more)).out;
+    tidy_up(&[]);
+    bucket.gc();
+    assert_eq!(bucket.open_uploads(), 5);
+    let told = tidy_up(&["--older-than", "0"]);
+    assert!(bucket.open_uploads() == 4 && told.contains(",0,1,"), "{told}");
     // A bucket that does not tell: that is said, and the rest is done.
     server.inject("GET", "uploads", 9, Trouble::Status(501, "NotImplemented"));
     let run = outcome(bucket.program().args(["txn", "gc", "t"]));
