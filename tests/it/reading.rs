@@ -8,7 +8,7 @@ use crate::servers::{Entry, Trouble};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Rows of the table, in about ten row groups; ten columns of numbers that do not compress.
 const ROWS: usize = 10 * GROUP;
@@ -426,6 +426,54 @@ fn what_a_query_reads_twice_is_fetched_once() {
     let run = program(&s3.environment(), &["--memory", "4MB", "-c", &twice]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(gets(&s3.log()).len() > 1 + GROUPS);
+}
+
+/// Puts the file into the bucket as one that was changed so many seconds ago.
+fn put_old(s3: &S3Server, key: &str, content: &[u8], seconds: u64) {
+    s3.put("lake", key, content);
+    let file = std::fs::File::options().write(true).open(s3.path("lake", key)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
+        .unwrap();
+}
+
+#[test]
+fn without_tags_in_listings_files_are_kept_once_they_are_old() {
+    let s3 = S3Server::start(&["lake"]);
+    s3.list_without_tags();
+    let statement = "SELECT count(*), sum(k), count(c1) FROM 's3://lake/t/'";
+    let ask = |arguments: &[&str], times: usize| {
+        s3.clear_log();
+        let sql = vec![statement; times].join("; ");
+        let run = program(
+            &s3.environment(),
+            &[arguments, &["--memory", "1GB", "-c", &sql]].concat(),
+        );
+        assert_eq!(run.code, 0, "{run:?}");
+        (run.out.lines().last().unwrap().to_string(), gets(&s3.log()).len())
+    };
+    // In memory, within a process …
+    put_old(&s3, "t/a.parquet", &PARQUET, 10);
+    let ((_, once), (_, twice)) = (ask(&[], 1), ask(&[], 2));
+    assert!(once > 1 && twice >= 2 * once - 1, "it may change yet: {once} {twice}");
+    put_old(&s3, "t/a.parquet", &PARQUET, 300);
+    assert_eq!(ask(&[], 2).1, once, "the second statement asks for nothing");
+    // … and on disk, from one process to the next.
+    let folder = tempfile::tempdir().unwrap();
+    let setting = |name: &str| format!("{name}={}", folder.path().join(name).display());
+    let settings = [setting("data_cache_dir"), setting("metadata_cache_dir")];
+    let kept = ["--set", &settings[0], "--set", &settings[1]];
+    let (first, second) = (ask(&kept, 1), ask(&kept, 1));
+    assert_eq!((first.1, second.1), (once, 0), "{first:?} {second:?}");
+    // A file of the same size that was changed at another time is another file.
+    put_old(&s3, "t/a.parquet", &PARQUET, 200);
+    assert_eq!((ask(&kept, 1).1, ask(&kept, 1).1), (once, 0));
+    // So is one of another size.
+    put_old(&s3, "t/a.parquet", &parquet(GROUP, GROUP), 200);
+    let changed = ask(&kept, 1);
+    assert!(
+        changed.0.starts_with(&format!("{GROUP},")) && changed.1 > 0,
+        "{changed:?}"
+    );
 }
 
 #[test]

@@ -13,6 +13,8 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 pub const KEY: &str = "AKIDLAKEBEDTESTS";
@@ -24,6 +26,7 @@ pub const SECRET: &str = "secret-of-the-tests";
 pub struct S3Server {
     server: Server,
     folder: TempDir,
+    tags: Arc<AtomicBool>,
 }
 
 impl Deref for S3Server {
@@ -53,10 +56,12 @@ impl S3Server {
         let root = folder.path().to_path_buf();
         // The server looks whether an object exists and then writes it; S3 does both at once.
         let one_by_one = std::sync::Arc::new(tokio::sync::Mutex::new(()));
-        let begun = Begun::default();
+        let (begun, tags) = (Begun::default(), Arc::new(AtomicBool::new(true)));
+        let with_tags = tags.clone();
         let handler: Handler = std::sync::Arc::new(move |request| {
             let (outer, inner, root) = (outer.clone(), inner.clone(), root.clone());
             let (one_by_one, begun) = (one_by_one.clone(), begun.clone());
+            let tags = with_tags.load(Ordering::Relaxed);
             Box::pin(async move {
                 let headers = request.headers();
                 let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
@@ -64,13 +69,19 @@ impl S3Server {
                     true => Some(one_by_one.lock().await),
                     false => None,
                 };
-                handle(request, &outer, &inner, &root, &begun).await
+                handle(request, &outer, &inner, &root, &begun, tags).await
             })
         });
         Self {
             server: Server::start(handler),
             folder,
+            tags,
         }
+    }
+
+    /// Listings have no tags from now on.
+    pub fn list_without_tags(&self) {
+        self.tags.store(false, Ordering::Relaxed);
     }
 
     /// One more bucket.
@@ -167,6 +178,7 @@ async fn handle(
     inner: &S3Service,
     root: &Path,
     begun: &Begun,
+    tags: bool,
 ) -> Response<Bytes> {
     let path = super::decode(request.uri().path().trim_start_matches('/'));
     let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
@@ -222,7 +234,7 @@ async fn handle(
         };
         begun.lock().push((bucket.to_string(), upload));
     }
-    match is_listing && response.status().is_success() {
+    match is_listing && tags && response.status().is_success() {
         true => with_tags(response, inner, bucket).await,
         false => response,
     }
