@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub struct Current {
     pub cancel: CancelToken,
     pub remote: Arc<RemoteCounters>,
+    /// How many threads work for it; what is looked up before it runs has none to help.
+    pub threads: usize,
 }
 
 thread_local! {

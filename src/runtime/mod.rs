@@ -56,6 +56,7 @@ impl QueryContext {
         let current = Current {
             cancel: self.cancel.clone(),
             remote: self.metrics.remote.clone(),
+            threads: self.threads(),
         };
         current.enter()
     }

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod bzip2_blocks;
 mod cached;
 mod clients;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]

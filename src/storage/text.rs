@@ -1,6 +1,7 @@
 //! Text files as one stream of bytes, decompressed on the way.
 
 use super::ObjectFile;
+use super::bzip2_blocks::Bzip2Blocks;
 use super::hadoop_blocks::{self, Codec, HadoopBlocks};
 use super::stream::FileStream;
 use crate::error::{Error, Result};
@@ -157,7 +158,7 @@ pub fn open_text(file: &ObjectFile, compression: Compression, range: Range<u64>)
         Compression::None => Box::new(whole),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole).map_err(named)?),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+        Compression::Bzip2 => Box::new(Bzip2Blocks::new(whole)),
         Compression::Deflate => Box::new(flate2::bufread::ZlibDecoder::new(whole)),
         Compression::Lz4 if is_lz4_frame(start) => Box::new(Lz4Frames(lz4_flex::frame::FrameDecoder::new(whole))),
         Compression::Lz4 => Box::new(HadoopBlocks::new(whole, Codec::Lz4)),
