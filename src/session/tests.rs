@@ -367,21 +367,3 @@ fn files_of_bucketed_tables_are_sorted() {
         lake.run("DROP TABLE sorted");
     }
 }
-
-#[test]
-fn a_folder_that_a_table_was_given_is_no_new_tables() {
-    let lake = lake();
-    lake.run("CREATE TABLE a AS SELECT 1 AS x; COPY (SELECT 2 AS x) TO 'DIR/lakehouse/default/b/x.parquet'");
-    // The folder that a table called b would get.
-    lake.run("ALTER TABLE a SET LOCATION 'DIR/lakehouse/default/b'; CREATE TABLE b AS SELECT 3 AS x");
-    assert_eq!(lake.run("SELECT a.x, b.x FROM a CROSS JOIN b"), ["2|3"]);
-    // The folder that it had before still has its files.
-    lake.run("DROP TABLE a; CREATE TABLE a (x INT)");
-    assert_eq!(lake.run("SELECT count(*) FROM a"), ["0"]);
-    // One without files is free.
-    lake.run("CREATE TABLE c (x INT); ALTER TABLE c SET LOCATION 'DIR/apart'; DROP TABLE c; CREATE TABLE c (x INT)");
-    assert!(lake.run("INSERT INTO c VALUES (1); SELECT \"$path\" FROM c")[0].contains("/default/c/"));
-    lake.run("DROP TABLE a; DROP TABLE b; DROP TABLE c; ");
-    let noted = std::fs::read_dir(lake.path("lakehouse/_catalog/taken")).map_or(0, Iterator::count);
-    assert_eq!(noted, 1, "the folder with the files that were left");
-}

@@ -13,7 +13,7 @@
 //!
 //! What is no stream where one should begin is left to the usual decompressor, and so are its errors.
 
-use crate::runtime::Current;
+use crate::runtime::{Current, guarded};
 use std::collections::VecDeque;
 use std::io::{BufReader, Cursor, Error, ErrorKind, Read, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -366,6 +366,10 @@ impl<R: Read + Send + 'static> Read for Bzip2Blocks<R> {
 
 /// A stream of one block, decompressed; an error unless it is one to its very end.
 fn decompress(stream: &[u8]) -> Result<Vec<u8>> {
+    guarded(|| Ok(whole_block(stream))).unwrap_or_else(|e| Err(Error::other(e)))
+}
+
+fn whole_block(stream: &[u8]) -> Result<Vec<u8>> {
     let mut block = Vec::with_capacity(900_000);
     let mut decoder = bzip2::bufread::BzDecoder::new(stream);
     decoder.read_to_end(&mut block)?;

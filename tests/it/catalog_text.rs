@@ -120,3 +120,23 @@ fn an_exported_catalog_is_the_same_in_an_empty_warehouse() {
         "{one}"
     );
 }
+
+#[test]
+fn a_folder_that_a_table_was_given_is_no_new_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path());
+    let run = |text: &str| run(&session, &text.replace("LAKE", folder.path().to_str().unwrap()));
+    run("CREATE TABLE a AS SELECT 1 AS x; COPY (SELECT 2 AS x) TO 'LAKE/default/b/x.parquet'");
+    // The folder that a table called b would get.
+    run("ALTER TABLE a SET LOCATION 'LAKE/default/b'; CREATE TABLE b AS SELECT 3 AS x");
+    assert_eq!(run("SELECT a.x, b.x FROM a CROSS JOIN b"), "2\t3");
+    // The folder that it had before still has its files.
+    run("DROP TABLE a; CREATE TABLE a (x INT)");
+    assert_eq!(run("SELECT count(*) FROM a"), "0");
+    // One without files is free.
+    run("CREATE TABLE c (x INT); ALTER TABLE c SET LOCATION 'LAKE/apart'; DROP TABLE c; CREATE TABLE c (x INT)");
+    assert!(run("INSERT INTO c VALUES (1); SELECT \"$path\" FROM c").contains("/default/c/"));
+    run("DROP TABLE a; DROP TABLE b; DROP TABLE c");
+    let noted = std::fs::read_dir(folder.path().join("_catalog/taken")).map_or(0, Iterator::count);
+    assert_eq!(noted, 1, "the folder with the files that were left");
+}
