@@ -177,45 +177,62 @@ impl Session {
         Ok(StatementResult::done(format!("ALTER TABLE: {added} partitions added")))
     }
 
-    /// The registered partitions of a table after `f` changed those that fulfil each of the specs.
+    /// Which of the partitions fulfil one of the specs.
+    ///
+    /// # Errors
+    /// With `must_match`, when no partition fulfils one of them.
+    fn matching(
+        &self,
+        table: &TableDefinition,
+        all: &[PartitionDefinition],
+        specs: &[PartitionSpec],
+        must_match: bool,
+    ) -> Result<HashSet<usize>> {
+        let mut matching = HashSet::new();
+        for spec in specs {
+            let filter = self.spec_filter(table, Some(spec))?;
+            let mut found = false;
+            for (i, partition) in all.iter().enumerate() {
+                let values: Vec<Option<ScalarValue>> = typed(table, &partition.values)?.into_iter().map(Some).collect();
+                if filter.may_match(&values) {
+                    matching.insert(i);
+                    found = true;
+                }
+            }
+            if !found && must_match {
+                let shown: Vec<String> = spec.iter().map(|c| format!("{} {} {}", c.key, c.op, c.value)).collect();
+                return Err(Error::plan(format!(
+                    "table \"{}\" has no partition ({})",
+                    table.name,
+                    shown.join(", ")
+                ))
+                .with_span(spec.first().map(|c| c.span).unwrap_or_default()));
+            }
+        }
+        Ok(matching)
+    }
+
+    /// The registered partitions of a table, or, when none ever was, those in its folders.
+    fn registered_or_adopted(&self, table: &TableDefinition) -> Result<Vec<PartitionDefinition>> {
+        match self.catalog().partitions(&table.database, &table.name)? {
+            Some(registered) => Ok(registered),
+            None => self.adopted(table),
+        }
+    }
+
+    /// The registered partitions of a table after `f` changed those that fulfil one of the specs. `before` are those that it
+    /// has when none is registered.
     fn change_matching(
         &self,
         table: &TableDefinition,
+        before: &[PartitionDefinition],
         specs: &[PartitionSpec],
         must_match: bool,
         mut f: impl FnMut(&mut Vec<PartitionDefinition>, &HashSet<usize>) -> Result<()>,
     ) -> Result<()> {
-        let mut filters = vec![];
-        for spec in specs {
-            filters.push((self.spec_filter(table, Some(spec))?, spec));
-        }
-        let before = match self.catalog().partitions(&table.database, &table.name)? {
-            Some(_) => vec![],
-            None => self.adopted(table)?,
-        };
         self.catalog().change_partitions(&table.database, &table.name, |all| {
-            let all = all.get_or_insert_with(|| before.clone());
-            let mut matching = HashSet::new();
-            for (filter, spec) in &filters {
-                let mut found = false;
-                for (i, partition) in all.iter().enumerate() {
-                    let values: Vec<Option<ScalarValue>> =
-                        typed(table, &partition.values)?.into_iter().map(Some).collect();
-                    if filter.may_match(&values) {
-                        matching.insert(i);
-                        found = true;
-                    }
-                }
-                if !found && must_match {
-                    let shown: Vec<String> = spec.iter().map(|c| format!("{} {} {}", c.key, c.op, c.value)).collect();
-                    return Err(Error::plan(format!(
-                        "table \"{}\" has no partition ({})",
-                        table.name,
-                        shown.join(", ")
-                    ))
-                    .with_span(spec.first().map(|c| c.span).unwrap_or_default()));
-                }
-            }
+            let all = all.get_or_insert_with(|| before.to_vec());
+            let matching = self.matching(table, all, specs, must_match)?;
             f(all, &matching)
         })
     }
@@ -227,22 +244,30 @@ impl Session {
         specs: &[PartitionSpec],
     ) -> Result<StatementResult> {
         let table = self.require_partitioned(name)?;
-        let mut dropped = vec![];
-        self.change_matching(&table, specs, !if_exists, |all, matching| {
-            dropped = matching.iter().filter_map(|i| all.get(*i).cloned()).collect();
+        let before = self.registered_or_adopted(&table)?;
+        // The files first: a partition without files has no rows, but files of a partition that nobody knows are found by
+        // nobody.
+        if table.owns_files() {
+            let matching = self.matching(&table, &before, specs, !if_exists)?;
+            let dropped: Vec<PartitionDefinition> = matching.iter().filter_map(|i| before.get(*i).cloned()).collect();
+            self.remove_partition_files(&table, &dropped)?;
+        }
+        let mut dropped = 0;
+        let forgotten = self.change_matching(&table, &before, specs, !if_exists, |all, matching| {
+            dropped = matching.len();
             let mut i = 0;
             all.retain(|_| {
                 i += 1;
                 !matching.contains(&(i - 1))
             });
             Ok(())
+        });
+        forgotten.map_err(|e| match table.owns_files() && e.span().is_none() {
+            true => e.context("the removal of the partitions' files is committed, but they may be registered yet"),
+            false => e,
         })?;
-        if table.owns_files() {
-            self.remove_partition_files(&table, &dropped)?;
-        }
         Ok(StatementResult::done(format!(
-            "ALTER TABLE: {} partitions dropped",
-            dropped.len()
+            "ALTER TABLE: {dropped} partitions dropped"
         )))
     }
 
@@ -255,7 +280,8 @@ impl Session {
         let table = self.require_partitioned(name)?;
         self.full_values(&table, from)?;
         let new = self.full_values(&table, to)?;
-        self.change_matching(&table, std::slice::from_ref(from), true, |all, matching| {
+        let before = self.registered_or_adopted(&table)?;
+        self.change_matching(&table, &before, std::slice::from_ref(from), true, |all, matching| {
             let new_typed = typed(&table, &new)?;
             for (i, partition) in all.iter().enumerate() {
                 if !matching.contains(&i) && typed(&table, &partition.values)? == new_typed {
@@ -288,7 +314,8 @@ impl Session {
         let table = self.require_partitioned(name)?;
         self.full_values(&table, spec)?;
         let location = declared_location(location)?;
-        self.change_matching(&table, std::slice::from_ref(spec), true, |all, matching| {
+        let before = self.registered_or_adopted(&table)?;
+        self.change_matching(&table, &before, std::slice::from_ref(spec), true, |all, matching| {
             for i in matching {
                 if let Some(partition) = all.get_mut(*i) {
                     let own = location != default_location(&table, &partition.values);

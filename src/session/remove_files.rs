@@ -22,7 +22,7 @@ impl Session {
         self.remove_found(table, places, |places| places.files_of(&partitions, filter))
     }
 
-    /// Removes the files of partitions that the catalog has just forgotten, wherever they are.
+    /// Removes the files of some partitions, wherever they are: all or none.
     pub(super) fn remove_partition_files(
         &self,
         table: &TableDefinition,

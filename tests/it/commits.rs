@@ -105,6 +105,8 @@ fn writes() -> Vec<Write> {
         ),
         write("INSERT OVERWRITE TABLE e PARTITION (p = 1) SELECT 'a'", ELSEWHERE, None),
         write("TRUNCATE TABLE e", ELSEWHERE, None),
+        write("ALTER TABLE t DROP PARTITION (p = 1)", "default/t", None),
+        write("ALTER TABLE e DROP PARTITION (p < 3)", ELSEWHERE, None),
         write("DROP TABLE e", ELSEWHERE, None),
         write("LOAD DATA INPATH 'LAKE/inbox/' INTO TABLE l", LOADED, None),
         write("LOAD DATA INPATH 'LAKE/inbox/' OVERWRITE INTO TABLE l", LOADED, None),
