@@ -9,7 +9,8 @@
 //!
 //! `HOME` is a folder of the statement's own with a name that listings leave out. An upload that is not completed cannot be
 //! seen by anybody, so publishing large files moves no bytes. Publishing may be repeated, by whoever reads the manifest. An
-//! upload whose process ended before it was noted is found by listing (`uploads.rs`), by the statement's id in its name.
+//! upload whose process ended before it was noted is found by listing (`uploads.rs`), by the statement's id in its name; one of a
+//! single file by who names that.
 //!
 //! Partitions of a table may be elsewhere than below its folder, on another disk or in another bucket even. Their files wait
 //! where they shall be, in a home there, and a note in `HOME` tells where that is: `HOME/elsewhere-N.json`.
