@@ -108,10 +108,7 @@ impl Sink for SortSink {
         let State { memory, spilled } = std::mem::take(&mut *self.shared.state.lock());
         let specification = &self.shared.specification;
         let merged = if spilled.is_empty() {
-            match OrderedRuns::of(specification, memory) {
-                Ok(runs) => Merged::InOrder(Arc::new(runs)),
-                Err(memory) => sort_in_memory(specification, memory, context)?,
-            }
+            in_memory(specification, memory, context)?
         } else {
             let runs = spill_rest(specification, memory, spilled, context)?;
             Runs::on_disk(specification, runs, context)?
@@ -126,6 +123,28 @@ impl Sink for SortSink {
     }
 }
 
+/// Sorts what every worker kept, unless it came in order; on disk if there is no room to sort it.
+fn in_memory(specification: &Arc<Specification>, kept: Vec<Kept>, context: &QueryContext) -> Result<Merged> {
+    let mut kept = match OrderedRuns::of(specification, kept) {
+        Ok(runs) => return Ok(Merged::InOrder(Arc::new(runs))),
+        Err(kept) => kept,
+    };
+    if reserve_orders(&mut kept) {
+        return sort_in_memory(specification, kept, context);
+    }
+    let runs = spill_rest(specification, kept, vec![], context)?;
+    Runs::on_disk(specification, runs, context)
+}
+
+/// Makes room for sorting rows that came in order, because others did not; whether there is enough.
+fn reserve_orders(kept: &mut [Kept]) -> bool {
+    let mut in_order = kept.iter_mut().filter(|part| part.arrival.is_some());
+    in_order.all(|part| {
+        let rows = rows_of(&part.blocks);
+        part.reservation.try_grow(rows * size_of::<(u64, u32)>())
+    })
+}
+
 /// Sorts what every worker kept, with one packing for all.
 fn sort_in_memory(specification: &Arc<Specification>, kept: Vec<Kept>, context: &QueryContext) -> Result<Merged> {
     let mut reservations = vec![];
@@ -134,7 +153,7 @@ fn sort_in_memory(specification: &Arc<Specification>, kept: Vec<Kept>, context: 
         reservations.push(part.reservation);
         blocks.extend(part.blocks);
     }
-    let rows: usize = blocks.iter().map(Block::rows).sum();
+    let rows = rows_of(&blocks);
     // Small inputs are one run; a merge would cost more than it gives.
     let parts = if rows < 4 * CUT_ROWS { 1 } else { context.threads() }.max(blocks.len().div_ceil(RUN_BLOCKS));
     let parts = split(blocks, parts);
@@ -185,9 +204,13 @@ fn sort_parts<K: PackedKey>(
     )))
 }
 
+fn rows_of<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> usize {
+    blocks.into_iter().map(Block::rows).sum()
+}
+
 /// Cuts blocks into `parts` lists of about the same number of rows.
 fn split(blocks: Vec<Block>, parts: usize) -> Vec<Vec<Block>> {
-    let rows: usize = blocks.iter().map(Block::rows).sum();
+    let rows = rows_of(&blocks);
     let target = rows.div_ceil(parts.max(1)).max(1);
     let mut out: Vec<Vec<Block>> = vec![];
     let mut filled = target;

@@ -585,3 +585,46 @@ fn rows_in_order_go_to_disk_for_another() {
     assert!(context.memory.used() < held && ranges.came_in_order().unwrap());
     check_ranges(&input, &ranges);
 }
+
+#[test]
+fn rows_in_order_beside_others_go_to_disk_when_there_is_no_room_to_sort_them() {
+    let context = context(|c| c.memory_limit = 16 << 20);
+    let (sink, ranges) = sort_for_ranges(&[DataType::Int64, DataType::Int64], &context).unwrap();
+    let batch = |keys: Vec<i64>| {
+        let keys: ArrayRef = Arc::new(Int64Array::from(keys));
+        Batch::from_arrays(vec![keys.clone(), keys.clone()], keys.len())
+    };
+    let mut in_order = sink.local(&context).unwrap();
+    for i in 0..40 {
+        in_order.consume(batch((i * 5000..(i + 1) * 5000).collect())).unwrap();
+    }
+    let mut other = sink.local(&context).unwrap();
+    other.consume(batch(vec![7, 3, 5])).unwrap();
+    in_order.combine().unwrap();
+    other.combine().unwrap();
+    let mut rest = context.memory.operator("another").reservation();
+    rest.grow(context.memory.limit() - context.memory.used()).unwrap();
+    sink.finish(&context).unwrap();
+    assert!(context.metrics.bytes_spilled.get() > 0 && !ranges.came_in_order().unwrap());
+    let rows = |lower, upper| -> usize { ranges.parts(lower, upper).unwrap().iter().map(|part| part.rows()).sum() };
+    assert_eq!(rows(i64::MIN, None), 200_003);
+    let mut found = vec![];
+    for mut part in ranges
+        .parts(3, Some(8))
+        .unwrap()
+        .into_iter()
+        .map(|part| part.rows_in_order())
+    {
+        while let Some(batch) = part.next().unwrap() {
+            let keys = batch.column(0).unwrap().to_array().unwrap();
+            found.extend(
+                keys.as_primitive::<arrow::datatypes::Int64Type>()
+                    .values()
+                    .iter()
+                    .copied(),
+            );
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, [3, 3, 4, 5, 5, 6, 7, 7]);
+}
