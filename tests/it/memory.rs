@@ -209,6 +209,58 @@ fn a_write_into_many_folders_makes_about_one_file_for_each() {
     }
 }
 
+/// What the allocator keeps of one statement goes back to the system before the next one, even if it would keep it for long by
+/// itself.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_query_has_freed_is_given_back() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    const LIMIT_MB: usize = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let wide = "SELECT i * 1000 + j AS k, 'the text of row ' || CAST(i * 1000 + j AS VARCHAR) || ' which is long' AS s \
+                FROM UNNEST(sequence(1, 300)) AS a(i) CROSS JOIN UNNEST(sequence(1, 1000)) AS b(j)";
+    let query =
+        format!("SELECT count(*), max(n), max(t) FROM (SELECT s, count(*) AS n, max(k) AS t FROM ({wide}) GROUP BY s)");
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("lakebed"))
+        .args([
+            "--no-init",
+            "--format",
+            "csv",
+            "--no-header",
+            "--threads",
+            "2",
+            "--memory",
+        ])
+        .arg(format!("{LIMIT_MB}MB"))
+        .arg("--warehouse")
+        .arg(folder.path())
+        .args(["-c", &format!("{query}; SELECT 'done'; {}", crate::program::ENDLESS)])
+        .env("MIMALLOC_PURGE_DELAY", "600000")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(
+        lines.by_ref().any(|line| line == "done"),
+        "the first statement has ended"
+    );
+    lines.next();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let megabytes = |name: &str| -> usize {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_end_matches("kB").trim().parse::<usize>().unwrap() / 1024
+    };
+    let (now, peak) = (megabytes("VmRSS:"), megabytes("VmHWM:"));
+    let promised = LIMIT_MB + 64 + LIMIT_MB / 10;
+    assert!(
+        now < promised && now + 20 < peak,
+        "{now} MB are resident after a peak of {peak} MB; {promised} MB are promised"
+    );
+}
+
 #[test]
 fn aggregations() {
     check(&[
