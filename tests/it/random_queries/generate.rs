@@ -8,6 +8,8 @@ pub struct Generator<'a> {
     random: Rng,
     tables: &'a [Table],
     aliases: usize,
+    /// Whether everything joins, and by ranges.
+    by_ranges: bool,
 }
 
 /// What an expression may refer to: names and types, in the order of the row.
@@ -19,6 +21,15 @@ impl<'a> Generator<'a> {
             random: Rng::with_seed(seed),
             tables,
             aliases: 0,
+            by_ranges: false,
+        }
+    }
+
+    /// One whose queries join by ranges.
+    pub fn by_ranges(seed: u64, tables: &'a [Table]) -> Self {
+        Self {
+            by_ranges: true,
+            ..Self::new(seed, tables)
         }
     }
 
@@ -117,7 +128,12 @@ impl<'a> Generator<'a> {
 
     fn relation(&mut self, depth: usize) -> (Relation, Scope) {
         let (mut relation, mut scope) = self.primary(depth);
-        for _ in 0..self.choose(&[0, 0, 1, 1, 2]) {
+        let joins = if self.by_ranges {
+            [1, 1, 1, 1, 2]
+        } else {
+            [0, 0, 1, 1, 2]
+        };
+        for _ in 0..self.choose(&joins) {
             let (right, right_scope) = self.primary(depth);
             let kind = self.choose(&[
                 Join::Inner,
@@ -163,7 +179,7 @@ impl<'a> Generator<'a> {
     /// Equal columns, perhaps and something else, or ranges.
     fn join_condition(&mut self, left: &Scope, right: &Scope, both: &Scope, kind: Join) -> Expr {
         let t = self.choose(&[Type::Int, Type::Int, Type::Text]);
-        let range = match self.one_in(3) {
+        let range = match self.by_ranges || self.one_in(3) {
             true => self.range_condition(left, right),
             false => None,
         };

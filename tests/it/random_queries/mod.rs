@@ -10,16 +10,26 @@ use crate::support::{Configuration, configurations, rows};
 use generate::Generator;
 use lakebed::config::Config;
 use lakebed::session::Session;
-use reference::{Table, Value};
+use reference::{Query, Table, Value};
 use std::path::Path;
 
 type Rows = Vec<Vec<Option<String>>>;
 
 #[test]
 fn every_configuration_agrees_with_the_reference() {
+    check(120, |seed, tables| Generator::new(seed, tables).query());
+}
+
+#[test]
+fn joins_by_ranges_agree_with_the_reference() {
+    check(40, |seed, tables| Generator::by_ranges(seed, tables).query());
+}
+
+/// Runs so many queries, each made from a seed.
+fn check(queries: u64, query: impl Fn(u64, &[Table]) -> Query) {
     let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let seed = number("LAKEBED_SEED", 20_260_101);
-    let queries = number("LAKEBED_QUERIES", 120);
+    let queries = number("LAKEBED_QUERIES", queries);
     let folder = tempfile::tempdir().unwrap();
     let configurations = configurations();
     let tables = make_tables(seed, &configurations[0], folder.path());
@@ -31,7 +41,7 @@ fn every_configuration_agrees_with_the_reference() {
     let mut wrong = vec![];
     for number in 0..queries {
         let (limits, limited) = random_limits(&mut random, folder.path());
-        let query = Generator::new(seed.wrapping_add(number), &tables).query();
+        let query = query(seed.wrapping_add(number), &tables);
         let text = query.to_string();
         let expected = shown(query.rows(&tables), query.is_ordered());
         let sessions = sessions.iter().map(|(name, session)| (*name, session));
