@@ -3,6 +3,7 @@
 use super::Specification;
 use super::in_order::{OrderedRun, OrderedRuns, write_in_order};
 use super::keys::{KeyPlan, KeyStatistics, PackedKey, WideKey};
+use super::loser_tree::LoserTree;
 use super::order::{Order, RunWriter, SortedRun, position, write_rows};
 use super::sink::Shared;
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 const PARTITION_ROWS: usize = 1 << 16;
 /// Runs merged at a time at most.
 const MAX_FAN_IN: usize = 256;
+/// Rows that a run gives in a row before it is asked how many more precede all others.
+const STREAK: usize = 64;
 
 /// The rows of a sort, packed in one or two words.
 #[derive(Clone)]
@@ -627,10 +630,17 @@ impl<K: PackedKey> Merger<K> {
                 self.advance(0)?;
             }
         } else if !self.cursors.is_empty() {
+            let (mut last, mut streak) = (usize::MAX, 0);
             while self.positions.len() < rows {
                 let winner = self.tree.winner();
                 if self.cursors[winner].head.is_none() {
                     break;
+                }
+                streak = if winner == last { streak + 1 } else { 0 };
+                last = winner;
+                if streak == STREAK {
+                    streak = 0;
+                    self.take_ahead(winner, rows - self.positions.len() - 1);
                 }
                 self.positions.push(self.position(winner));
                 self.advance(winner)?;
@@ -646,6 +656,27 @@ impl<K: PackedKey> Merger<K> {
         let block = Block::gather_columns(layout, &self.blocks(), &self.positions, (0..width).map(|i| (i, i)));
         self.forget_read_blocks();
         Ok(Some(block))
+    }
+
+    /// Takes the rows of the winner that surely precede those of all others, at most `most` and but for one: where runs do not
+    /// overlap, they are not compared row by row.
+    #[cold]
+    fn take_ahead(&mut self, winner: usize, most: usize) {
+        let next = self.tree.runner_up(&|a, b| self.before(a, b));
+        let Some(limit) = next.and_then(|next| self.cursors[next].head) else {
+            return;
+        };
+        let cursor = &self.cursors[winner];
+        let rows = cursor.at..cursor.end.min(cursor.at + most + 1);
+        let below = match (&cursor.disk, &self.runs.input) {
+            (Some(disk), _) => leading(&disk.keys[rows], |key| *key < limit),
+            (None, Input::Memory(memory)) => leading(&memory.runs[cursor.run].0[rows], |row| row.0 < limit),
+            (None, Input::Disk(_)) => 0,
+        };
+        for _ in 1..below {
+            self.positions.push(self.position(winner));
+            self.cursors[winner].at += 1;
+        }
     }
 
     /// Moves a cursor to its next row.
@@ -697,6 +728,15 @@ impl<K: PackedKey> Merger<K> {
             self.held.push(disk.block.clone());
         }
     }
+}
+
+/// How many rows at the beginning are below a limit; looks at few when they are few.
+fn leading<T>(rows: &[T], is_below: impl Fn(&T) -> bool) -> usize {
+    let mut end = 1;
+    while end < rows.len() && is_below(&rows[end]) {
+        end *= 2;
+    }
+    rows[..end.min(rows.len())].partition_point(is_below)
 }
 
 /// A cursor at the first row of a run that is not below `lower`.
@@ -762,50 +802,5 @@ impl<K: PackedKey> Cursor<K> {
         held.push(disk.block.clone());
         (self.at, self.end, self.head) = (0, disk.keys.len(), first);
         Ok(true)
-    }
-}
-
-/// A tournament among cursors: the winner is the one with the least row; every inner node remembers its match's loser.
-#[derive(Debug, Default)]
-struct LoserTree {
-    /// `nodes[0]` is the winner; the children of node `i` are `2i` and `2i + 1`, leaves stand after the inner nodes.
-    nodes: Vec<usize>,
-}
-
-impl LoserTree {
-    fn build(count: usize, before: &dyn Fn(usize, usize) -> bool) -> Self {
-        let mut nodes = vec![0; count.max(1)];
-        let mut winners = vec![0; 2 * count];
-        for leaf in 0..count {
-            winners[count + leaf] = leaf;
-        }
-        for node in (1..count).rev() {
-            let (left, right) = (winners[2 * node], winners[2 * node + 1]);
-            let right_wins = before(right, left);
-            winners[node] = if right_wins { right } else { left };
-            nodes[node] = if right_wins { left } else { right };
-        }
-        if count > 1 {
-            nodes[0] = winners[1];
-        }
-        Self { nodes }
-    }
-
-    #[inline(always)]
-    fn winner(&self) -> usize {
-        self.nodes[0]
-    }
-
-    /// Plays the matches of the winner's way again, after its cursor has moved.
-    #[inline(always)]
-    fn replay(&mut self, mut winner: usize, before: &impl Fn(usize, usize) -> bool) {
-        let mut node = (self.nodes.len() + winner) / 2;
-        while node > 0 {
-            if before(self.nodes[node], winner) {
-                std::mem::swap(&mut self.nodes[node], &mut winner);
-            }
-            node /= 2;
-        }
-        self.nodes[0] = winner;
     }
 }

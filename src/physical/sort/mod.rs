@@ -13,12 +13,13 @@
 //!
 //! Rows are kept in blocks ([`crate::vector::block`]) and keys as packed integers ([`keys`]). The packing of a run that goes
 //! to disk fits that run; the merge packs the keys again in a way that fits all runs. With a `fetch`, rows after the bound
-//! of the best `fetch` rows seen so far are not kept at all. A sort whose rows need not be merged takes what comes in order
-//! for runs as they are ([`in_order`]). Rows that were sorted in memory and wait for their pipeline become runs on disk when
-//! another operator needs their memory.
+//! of the best `fetch` rows seen so far are not kept at all. Where runs do not overlap they are not merged row by row, and a
+//! sort whose rows need not be merged takes what comes in order for runs as they are ([`in_order`]). Rows that were sorted in
+//! memory and wait for their pipeline become runs on disk when another operator needs their memory.
 
 mod in_order;
 mod keys;
+mod loser_tree;
 mod merge;
 mod order;
 mod ranges;

@@ -147,16 +147,23 @@ fn reserve_orders(kept: &mut [Kept]) -> bool {
 
 /// Sorts what every worker kept, with one packing for all.
 fn sort_in_memory(specification: &Arc<Specification>, kept: Vec<Kept>, context: &QueryContext) -> Result<Merged> {
-    let mut reservations = vec![];
-    let mut blocks = vec![];
-    for part in kept {
-        reservations.push(part.reservation);
-        blocks.extend(part.blocks);
-    }
-    let rows = rows_of(&blocks);
-    // Small inputs are one run; a merge would cost more than it gives.
-    let parts = if rows < 4 * CUT_ROWS { 1 } else { context.threads() }.max(blocks.len().div_ceil(RUN_BLOCKS));
-    let parts = split(blocks, parts);
+    let (blocks, mut reservations): (Vec<_>, Vec<_>) = kept.into_iter().map(|k| (k.blocks, k.reservation)).unzip();
+    let rows = rows_of(blocks.iter().flatten());
+    // Small inputs are one run; a merge would cost more than it gives. Others are runs of one worker each, which may have got
+    // its rows in order.
+    let parts = if rows < 4 * CUT_ROWS {
+        split(blocks.into_iter().flatten().collect(), 1)
+    } else {
+        let each = rows.div_ceil(context.threads());
+        let runs_of = |blocks: &[Block]| (rows_of(blocks) + each / 2) / each;
+        blocks
+            .into_iter()
+            .flat_map(|blocks| {
+                let runs = runs_of(&blocks);
+                split(blocks, runs)
+            })
+            .collect()
+    };
     let found = Mutex::new(vec![KeyStatistics::default(); specification.keys.len()]);
     context.parallel(parts.len(), &|i| {
         let statistics = KeyStatistics::of(&specification.keys, &specification.layout, &parts[i]);
@@ -208,7 +215,7 @@ fn rows_of<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> usize {
     blocks.into_iter().map(Block::rows).sum()
 }
 
-/// Cuts blocks into `parts` lists of about the same number of rows.
+/// Cuts blocks into `parts` lists, at least one, of about the same number of rows.
 fn split(blocks: Vec<Block>, parts: usize) -> Vec<Vec<Block>> {
     let rows = rows_of(&blocks);
     let target = rows.div_ceil(parts.max(1)).max(1);
