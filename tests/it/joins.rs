@@ -15,7 +15,8 @@ fn session(warehouse: &Path, change: impl Fn(&mut Config)) -> Session {
     Session::new(config, warehouse.to_str().unwrap()).unwrap()
 }
 
-fn run(session: &Session, text: &str) -> Vec<Vec<Option<String>>> {
+/// The rows of the last of some statements.
+pub fn run(session: &Session, text: &str) -> Vec<Vec<Option<String>>> {
     let mut all = vec![];
     for result in session.execute(text).unwrap() {
         let collected = result.and_then(|r| r.collect());

@@ -1,6 +1,6 @@
 //! Queries whose rows are many times the memory they are given: the same answers, from disk.
 
-use crate::support::{plan, rows};
+use crate::support::plan;
 use lakebed::config::Config;
 use lakebed::session::Session;
 use std::path::Path;
@@ -21,11 +21,7 @@ fn session(warehouse: &Path, memory_limit: usize) -> Session {
 }
 
 fn run(session: &Session, text: &str) -> Vec<Vec<Option<String>>> {
-    let mut all = vec![];
-    for result in session.execute(text).unwrap() {
-        let collected = result.and_then(|r| r.collect());
-        all = rows(&collected.unwrap_or_else(|e| panic!("{text}\n{e}")));
-    }
+    let mut all = crate::joins::run(session, text);
     all.sort();
     all
 }
