@@ -10,6 +10,7 @@
 //! The checksum covers the bytes; a flipped bit is an error when the block is read, never a wrong row.
 
 mod partition;
+mod write_behind;
 
 pub use partition::{LEVELS, PARTITIONS, PartitionWriter, block_bytes, partition_of};
 
@@ -26,7 +27,8 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
+use write_behind::{WriteBehind, Written};
 
 const MAGIC: u32 = 0x4B42_5053;
 const HEADER: usize = 16;
@@ -42,6 +44,8 @@ pub struct SpillManager {
     metrics: Arc<Metrics>,
     /// Counts blocks on their way.
     memory: Arc<MemoryArbiter>,
+    /// Started with the first block.
+    write_behind: OnceLock<Option<WriteBehind>>,
 }
 
 impl SpillManager {
@@ -57,10 +61,17 @@ impl SpillManager {
             used: AtomicU64::new(0),
             metrics,
             memory,
+            write_behind: OnceLock::new(),
         })
     }
 
-    /// Bytes on disk now.
+    /// The thread that writes; `None` where there can be none.
+    fn write_behind(&self) -> Option<&WriteBehind> {
+        let start = || WriteBehind::start(&self.memory);
+        self.write_behind.get_or_init(start).as_ref()
+    }
+
+    /// Bytes on disk now, or on their way there.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -170,17 +181,23 @@ impl SpillFile {
         self.length.load(Ordering::Relaxed)
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<u64> {
-        let length = bytes.len() as u64;
-        self.manager.take(length)?;
-        let offset = self.length.fetch_add(length, Ordering::Relaxed);
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(|e| self.write_error(&e, length))?;
-        Ok(offset)
+    fn manager(&self) -> &SpillManager {
+        &self.manager
     }
 
-    fn write_error(&self, e: &std::io::Error, bytes: u64) -> Error {
+    /// Makes the file `bytes` longer and gives where they begin.
+    fn extend(&self, bytes: usize) -> Result<u64> {
+        let bytes = bytes as u64;
+        self.manager.take(bytes)?;
+        Ok(self.length.fetch_add(bytes, Ordering::Relaxed))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(|e| self.write_error(&e, bytes.len()))
+    }
+
+    fn write_error(&self, e: &std::io::Error, bytes: usize) -> Error {
         let folder = self.manager.folder.display();
         let error = Error::storage(format!("cannot write {bytes} bytes to a spill file in {folder}: {e}"));
         match e.kind() {
@@ -240,7 +257,7 @@ pub struct BlockPlace {
 /// Writes rows, block after block.
 #[derive(Debug)]
 pub struct SpillWriter {
-    file: Arc<SpillFile>,
+    written: Arc<Written>,
     layout: Arc<Layout>,
     appender: Appender,
     /// Rows not yet written.
@@ -266,7 +283,7 @@ impl SpillWriter {
         let open = Block::new(&layout);
         let transit = file.manager.memory.transit();
         Ok(Self {
-            file,
+            written: Written::new(file),
             appender: Appender::new(layout.clone()),
             open,
             open_bytes: 0,
@@ -343,7 +360,7 @@ impl SpillWriter {
             .iter_mut()
             .zip(words.iter().flat_map(|w| w.to_le_bytes()))
             .for_each(|(to, from)| *to = from);
-        let offset = self.file.write(buffer)?;
+        let offset = self.written.append(buffer)?;
         let length = length.saturating_add(HEADER as u32);
         self.blocks.push(BlockPlace {
             offset,
@@ -358,7 +375,7 @@ impl SpillWriter {
         self.open.memory_size() + self.buffer.capacity() + self.blocks.capacity() * size_of::<BlockPlace>()
     }
 
-    /// Writes what is left; the rows can be read now.
+    /// Writes what is left; the rows can be read now, and a block that could not be written is an error then.
     pub fn finish(mut self) -> Result<SpillRun> {
         let mut buffer = std::mem::take(&mut self.buffer);
         self.finish_through(&mut buffer)
@@ -370,7 +387,7 @@ impl SpillWriter {
             self.write_through(&open, buffer)?;
         }
         Ok(SpillRun {
-            file: self.file,
+            written: self.written,
             layout: self.layout,
             blocks: self.blocks.into(),
         })
@@ -380,7 +397,7 @@ impl SpillWriter {
 /// Rows on disk, in the order in which they were written. Cheap to clone; the disk's space lives as long as a clone.
 #[derive(Debug, Clone)]
 pub struct SpillRun {
-    file: Arc<SpillFile>,
+    written: Arc<Written>,
     layout: Arc<Layout>,
     blocks: Arc<[BlockPlace]>,
 }
@@ -406,13 +423,14 @@ impl SpillRun {
     /// Reads block `index`; `buffer` is scratch space.
     ///
     /// # Errors
-    /// `Storage` when the file cannot be read or its bytes have changed.
+    /// `Storage` when the file could not be written, cannot be read, or its bytes have changed.
     pub fn block(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Block> {
         let place = self
             .blocks
             .get(index)
             .ok_or_else(|| Error::internal(format!("a spill run has no block {index}")))?;
-        self.file.read(place, buffer)?;
+        self.written.wait()?;
+        self.written.file.read(place, buffer)?;
         Block::decode(&self.layout, buffer.get(HEADER..).unwrap_or_default())
     }
 
@@ -422,7 +440,7 @@ impl SpillRun {
             run: self.clone(),
             next: first,
             buffer: vec![],
-            transit: self.file.manager.memory.transit(),
+            transit: self.written.file.manager.memory.transit(),
         }
     }
 
@@ -527,20 +545,62 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_an_error() {
         let run = spilled(&manager(|_| ()), 3).unwrap();
-        let length = run.file.length() as usize;
+        run.written.wait().unwrap();
+        let length = run.written.file.length() as usize;
         let mut buffer = vec![];
         for at in (0..length).step_by(7).chain([length - 1]) {
             let mut byte = [0];
-            run.file.file.read_exact_at(&mut byte, at as u64).unwrap();
-            run.file.file.write_all_at(&[byte[0] ^ 4], at as u64).unwrap();
+            run.written.file.file.read_exact_at(&mut byte, at as u64).unwrap();
+            run.written.file.file.write_all_at(&[byte[0] ^ 4], at as u64).unwrap();
             assert_eq!(
                 run.block(0, &mut buffer).unwrap_err().kind(),
                 ErrorKind::Storage,
                 "byte {at}"
             );
-            run.file.file.write_all_at(&byte, at as u64).unwrap();
+            run.written.file.file.write_all_at(&byte, at as u64).unwrap();
         }
         run.block(0, &mut buffer).unwrap();
+    }
+
+    #[test]
+    fn blocks_are_written_behind_and_read_when_they_have_landed() {
+        let manager = manager(|c| c.spill_dir.clear());
+        for batches in 1..40 {
+            let run = spilled(&manager, batches * 5).unwrap();
+            let mut reader = run.reader();
+            let mut rows = 0;
+            while let Some(batch) = reader.next_batch().unwrap() {
+                rows += batch.len() as i64;
+            }
+            assert_eq!(rows, batches * 500);
+        }
+        assert!(manager.write_behind().is_some());
+        assert_eq!(manager.used(), 0);
+        let memory = manager.memory.clone();
+        // Not read by anybody: dropped with the rest, without waiting for its blocks.
+        drop(spilled(&manager, 50).unwrap());
+        drop(manager);
+        assert_eq!(memory.in_transit(), 0);
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_written_is_an_error_of_whoever_reads_it() {
+        for limit in [0, 1 << 30] {
+            let mut config = Config::default();
+            config.spill_dir.clear();
+            let manager = SpillManager::new(&config, Arc::default(), MemoryArbiter::new(limit));
+            let file = SpillFile {
+                file: File::open("/dev/null").unwrap(),
+                length: AtomicU64::new(0),
+                manager,
+            };
+            let layout = Layout::new(&[DataType::Int64, DataType::Utf8View]).unwrap();
+            let mut writer = SpillWriter::new(Arc::new(file), layout).unwrap();
+            writer.append(&batch(0, 100)).unwrap();
+            let read = writer.finish().and_then(|run| run.block(0, &mut vec![]));
+            let error = read.unwrap_err();
+            assert!(error.message().contains("cannot write"), "{error:?}");
+        }
     }
 
     #[test]
