@@ -13,6 +13,9 @@ use crate::types::DataType;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Relations looked up at the same time: of tables in buckets that takes little but waiting.
+const AT_ONCE: usize = 16;
+
 /// Every relation that a statement mentions, those inside views included.
 #[derive(Debug, Default)]
 pub(super) struct Relations {
@@ -22,7 +25,7 @@ pub(super) struct Relations {
 impl Relations {
     /// Looks up the references, several at a time, then those of the views among them, and so on.
     pub(super) fn resolve(session: &Session, references: Vec<TableReference>) -> Result<Self> {
-        let threads = session.config().threads;
+        let threads = session.config().threads.max(AT_ONCE);
         let mut found: HashMap<TableReference, Result<Relation>> = HashMap::new();
         let mut wanted = references;
         while !wanted.is_empty() {

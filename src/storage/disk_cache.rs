@@ -17,13 +17,14 @@ use super::read::read_at;
 use super::store::settings;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Bytes that have a checksum together.
@@ -37,9 +38,16 @@ const PART: u64 = 8;
 pub(super) struct Extents {
     folder: PathBuf,
     identity: [u8; 32],
-    /// Ends by starts.
-    places: BTreeMap<u64, u64>,
+    places: Arc<Places>,
 }
+
+/// Ends of extents by their starts.
+type Places = BTreeMap<u64, u64>;
+
+/// What folders had when they were last listed.
+static LISTED: LazyLock<Mutex<HashMap<PathBuf, Arc<Places>>>> = LazyLock::new(Default::default);
+/// Folders of which that is remembered.
+const MOST_LISTED: usize = 10_000;
 
 /// A part of an extent.
 #[derive(Debug, Clone)]
@@ -52,23 +60,39 @@ pub(super) struct Piece {
 }
 
 impl Extents {
-    /// What the disk has of the file, when the setting is made.
+    /// What the disk had of the file when its folder was last listed, when the setting is made.
     pub fn of(file: &ObjectFile) -> Option<Self> {
         let (root, _) = root()?;
         let identity = identity(file)?;
         let folder = root.join(hexadecimal(&identity));
-        let mut places: BTreeMap<u64, u64> = BTreeMap::new();
-        for entry in std::fs::read_dir(&folder).ok()?.flatten() {
+        let known = LISTED.lock().get(&folder).cloned();
+        let mut extents = Self {
+            folder,
+            identity,
+            places: Arc::default(),
+        };
+        match known {
+            Some(places) => extents.places = places,
+            None => extents.list(),
+        }
+        Some(extents)
+    }
+
+    /// Lists the folder again, to find what has come since.
+    pub fn list(&mut self) {
+        let mut places = Places::new();
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if let Some(extent) = parse_name(&entry.file_name().to_string_lossy()) {
                 let end = places.entry(extent.start).or_default();
                 *end = extent.end.max(*end);
             }
         }
-        Some(Self {
-            folder,
-            identity,
-            places,
-        })
+        self.places = Arc::new(places);
+        let mut listed = LISTED.lock();
+        if listed.len() >= MOST_LISTED {
+            listed.clear();
+        }
+        listed.insert(self.folder.clone(), self.places.clone());
     }
 
     /// The consecutive pieces that have all bytes of `range`.
@@ -296,17 +320,29 @@ mod tests {
         for extent in places {
             write(folder, &IDENTITY, extent.start, &bytes(extent.clone())).unwrap();
         }
-        Extents {
+        let mut extents = Extents {
             folder: folder.into(),
             identity: IDENTITY,
-            places: places.iter().map(|e| (e.start, e.end)).collect(),
-        }
+            places: Arc::default(),
+        };
+        extents.list();
+        extents
     }
 
     fn read(extents: &Extents, range: Range<u64>) -> Option<Vec<u8>> {
         let pieces = extents.find(&range)?;
         let parts: Option<Vec<Bytes>> = pieces.iter().map(Piece::read).collect();
         Some(parts?.concat())
+    }
+
+    #[test]
+    fn what_others_have_added_is_found_by_listing_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut extents = extents(folder.path(), &[10..20]);
+        write(folder.path(), &IDENTITY, 20, &bytes(20..30)).unwrap();
+        assert!(extents.find(&(15..25)).is_none());
+        extents.list();
+        assert_eq!(read(&extents, 15..25), Some(bytes(15..25)));
     }
 
     #[test]
@@ -355,7 +391,7 @@ mod tests {
         // A file under the name of another extent, and one of another file.
         std::fs::rename(&path, folder.path().join(name(&(1..BLOCK + 101)))).unwrap();
         let moved = Extents {
-            places: [(1, BLOCK + 101)].into(),
+            places: Arc::new([(1, BLOCK + 101)].into()),
             ..extents
         };
         assert_eq!(read(&moved, 1..10), None);
@@ -363,7 +399,7 @@ mod tests {
         std::fs::write(&path, &whole).unwrap();
         let other = Extents {
             identity: [8; 32],
-            places: [(0, BLOCK + 100)].into(),
+            places: Arc::new([(0, BLOCK + 100)].into()),
             ..moved
         };
         assert_eq!(read(&other, 0..10), None);

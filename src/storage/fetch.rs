@@ -126,25 +126,31 @@ pub fn fetch(file: &ObjectFile, ranges: &[Range<u64>]) -> Result<Vec<Arc<Fetch>>
         }
     };
     if !missing.is_empty()
-        && let Some(extents) = Extents::of(file)
+        && let Some(mut extents) = Extents::of(file)
     {
-        let on_disk = |range: &Range<u64>| -> Option<Vec<Request>> {
-            let pieces = extents.find(range)?.into_iter();
-            Some(pieces.map(Request::of_disk).collect())
-        };
         // What was asked for together before is together there, and read at once.
-        let together: Option<Vec<_>> = requests(&missing).iter().map(on_disk).collect();
-        match together {
-            Some(found) => {
-                add(found.into_iter().flatten().collect());
+        let mut found = on_disk(&extents, &requests(&missing));
+        if found.is_none() {
+            extents.list();
+            found = on_disk(&extents, &requests(&missing));
+        }
+        match found {
+            Some(requests) => {
+                add(requests);
                 missing.clear();
             }
-            None => missing.retain(|range| on_disk(range).map(&mut add).is_none()),
+            None => missing.retain(|range| on_disk(&extents, std::slice::from_ref(range)).map(&mut add).is_none()),
         }
     }
     let ask = |range: Range<u64>| Request::of_store(file, range);
     add(requests(&missing).into_iter().map(ask).collect::<Result<_>>()?);
     Ok(fetches)
+}
+
+/// Requests that bring all of `ranges` from the disk.
+fn on_disk(extents: &Extents, ranges: &[Range<u64>]) -> Option<Vec<Request>> {
+    let pieces: Option<Vec<Vec<Piece>>> = ranges.iter().map(|range| extents.find(range)).collect();
+    Some(pieces?.into_iter().flatten().map(Request::of_disk).collect())
 }
 
 impl Request {

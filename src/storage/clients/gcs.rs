@@ -9,7 +9,7 @@ use crate::storage::credentials::{Environment, google, google_file};
 use crate::storage::location::Scheme;
 use crate::storage::store::{Account, Store};
 use futures::FutureExt;
-use object_store::client::{HttpConnector, HttpRequest};
+use object_store::client::HttpRequest;
 use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey};
 use std::path::Path;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub(in crate::storage) fn gcs(url: &str, bucket: &str, settings: &StoreSettings)
     let client = Arc::new(builder.build().map_err(cannot_make)?);
     let credentials = (from != ANONYMOUS).then(|| client.credentials().clone());
     let listing = UploadsOfBucket {
-        client: Wire::default().connect(&options(allow_http)).map_err(cannot_make)?,
+        options: options(allow_http),
         bucket: format!("{}/{bucket}", endpoint.trim_end_matches('/')),
         sign: Box::new(move |request| with_token(credentials.clone(), request).boxed()),
     };

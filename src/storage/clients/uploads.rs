@@ -1,12 +1,15 @@
 //! Lists of open uploads, which the clients do not ask for: S3's `ListMultipartUploads`, which Google's XML dialect has, too.
 
+use super::cannot_make;
 use crate::error::{Error, Result};
+use crate::storage::counting::Wire;
 use crate::storage::credentials::{answer_by, element};
 use crate::storage::errors::as_store_error;
 use crate::storage::uploads::{ListUploads, OpenUpload};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::client::{HttpClient, HttpRequest};
+use object_store::ClientOptions;
+use object_store::client::{HttpClient, HttpConnector, HttpRequest};
 
 /// Uploads of one page: so few that the answer is not too long.
 const PAGE: &str = "500";
@@ -18,7 +21,8 @@ pub(super) type Sign = Box<dyn Fn(HttpRequest) -> BoxFuture<'static, Result<Http
 
 /// Asks a bucket.
 pub(super) struct UploadsOfBucket {
-    pub client: HttpClient,
+    /// How it is reached. The client is made when it is needed, which is seldom: each looks for the system's certificates.
+    pub options: ClientOptions,
     /// `https://s3.eu-west-1.amazonaws.com/bucket`
     pub bucket: String,
     pub sign: Sign,
@@ -32,9 +36,10 @@ impl ListUploads for UploadsOfBucket {
 
 impl UploadsOfBucket {
     async fn pages(&self, prefix: &str) -> Result<Vec<OpenUpload>> {
+        let client = Wire::default().connect(&self.options).map_err(cannot_make)?;
         let (mut found, mut after) = (vec![], None);
         loop {
-            let page = self.page(prefix, after.as_ref()).await?;
+            let page = self.page(&client, prefix, after.as_ref()).await?;
             found.extend(uploads(&page)?);
             let next = || Some((element(&page, "NextKeyMarker")?, element(&page, "NextUploadIdMarker")?));
             let more = element(&page, "IsTruncated").as_deref() == Some("true");
@@ -46,7 +51,7 @@ impl UploadsOfBucket {
         }
     }
 
-    async fn page(&self, prefix: &str, after: Option<&(String, String)>) -> Result<String> {
+    async fn page(&self, client: &HttpClient, prefix: &str, after: Option<&(String, String)>) -> Result<String> {
         let uri = format!("{}?uploads&{}", self.bucket, query(prefix, after));
         let request = || -> Result<HttpRequest> {
             let request = http::Request::builder().method("GET").uri(&uri);
@@ -54,7 +59,7 @@ impl UploadsOfBucket {
             request.map_err(|_| Error::storage("the address of the bucket is not a URL"))
         };
         let signed = || async { (self.sign)(request()?).await };
-        answer_by(&self.client, "the store", ATTEMPTS, signed).await
+        answer_by(client, "the store", ATTEMPTS, signed).await
     }
 }
 
