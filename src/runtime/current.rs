@@ -3,8 +3,8 @@
 //! What waits for a store far below an operator (a footer, a range of a file) counts its requests for the statement, and stops
 //! when the statement is cancelled, without every function on the way handing that down.
 
-use super::CancelToken;
 use super::metrics::RemoteCounters;
+use super::{CancelToken, MemoryArbiter};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub struct Current {
     pub remote: Arc<RemoteCounters>,
     /// How many threads work for it; what is looked up before it runs has none to help.
     pub threads: usize,
+    /// What counts the memory that its helping threads take.
+    pub memory: Option<Arc<MemoryArbiter>>,
 }
 
 thread_local! {

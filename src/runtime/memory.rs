@@ -159,6 +159,13 @@ impl MemoryArbiter {
         }
     }
 
+    /// Whether so much more may be on its way ahead of who wants it: within the part that is meant for it, or beside what
+    /// operators hold.
+    pub fn has_room_ahead(&self, bytes: usize) -> bool {
+        let on_its_way = self.in_transit().saturating_add(bytes);
+        on_its_way <= (self.limit / TRANSIT_PART).max(self.limit.saturating_sub(self.used()))
+    }
+
     /// A new operator that holds nothing yet; error messages call it `name`.
     pub fn operator(self: &Arc<Self>, name: impl Into<Arc<str>>) -> Arc<Operator> {
         Arc::new(Operator {

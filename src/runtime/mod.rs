@@ -57,6 +57,7 @@ impl QueryContext {
             cancel: self.cancel.clone(),
             remote: self.metrics.remote.clone(),
             threads: self.threads(),
+            memory: Some(self.memory.clone()),
         };
         current.enter()
     }

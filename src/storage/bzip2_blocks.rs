@@ -13,9 +13,10 @@
 //!
 //! What is no stream where one should begin is left to the usual decompressor, and so are its errors.
 
-use crate::runtime::{Current, guarded};
+use crate::runtime::{Current, MemoryArbiter, Transit, guarded};
 use std::collections::VecDeque;
 use std::io::{BufReader, Cursor, Error, ErrorKind, Read, Result};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
@@ -29,6 +30,10 @@ const CHECKSUM_BITS: u64 = 32;
 const CHUNK: usize = 64 << 10;
 /// No block is longer, compressed: 900,000 symbols of at most 20 bits, and its tables.
 const LONGEST_BLOCK: u64 = 8 * (3 << 20);
+/// What bytes of a block are counted as at least: most blocks have 900,000.
+const BLOCK_BYTES: usize = 900_000;
+/// What decompressing a block takes besides: four bytes for each symbol.
+const WORK_BYTES: usize = 4 * BLOCK_BYTES;
 
 /// The values that the third byte from the right may have where [`BLOCK`] or [`END`] ends in the last byte, at whichever bit.
 const POSSIBLE: [bool; 256] = {
@@ -64,8 +69,9 @@ pub(super) struct Bzip2Blocks<R> {
     /// Bytes of the last block, and how many of them were read.
     block: Vec<u8>,
     read: usize,
-    /// Threads that may help.
+    /// Threads that may help, and what counts the memory that they take.
     helpers: usize,
+    memory: Option<Arc<MemoryArbiter>>,
 }
 
 enum State {
@@ -82,7 +88,13 @@ struct Ahead {
     start: u64,
     end: u64,
     /// Nothing when there was no thread to be had, or it was taken.
-    block: Option<JoinHandle<Result<Vec<u8>>>>,
+    block: Option<JoinHandle<Result<Counted>>>,
+}
+
+/// The bytes of a block, which are on their way until the reader has them.
+struct Counted {
+    bytes: Vec<u8>,
+    _memory: Option<Transit>,
 }
 
 impl Drop for Ahead {
@@ -95,7 +107,7 @@ impl Ahead {
     fn take(mut self) -> Result<Vec<u8>> {
         let block = self.block.take().map(JoinHandle::join);
         match block {
-            Some(Ok(block)) => block,
+            Some(Ok(block)) => block.map(|block| block.bytes),
             Some(Err(_)) | None => Err(Error::other("bzip2: a thread panicked")),
         }
     }
@@ -104,7 +116,7 @@ impl Ahead {
 impl<R: Read + Send + 'static> Bzip2Blocks<R> {
     /// With as many threads as the statement has.
     pub fn new(input: R) -> Self {
-        let threads = Current::get().map_or(0, |current| current.threads);
+        let current = Current::get().unwrap_or_default();
         Self {
             input: Some(input),
             buffer: vec![],
@@ -116,7 +128,8 @@ impl<R: Read + Send + 'static> Bzip2Blocks<R> {
             state: State::Between,
             block: vec![],
             read: 0,
-            helpers: threads.saturating_sub(1),
+            helpers: current.threads.saturating_sub(1),
+            memory: current.memory,
         }
     }
 
@@ -178,9 +191,9 @@ impl<R: Read + Send + 'static> Bzip2Blocks<R> {
         Ok(self.marks.get(number).copied())
     }
 
-    /// Has threads decompress what comes after the reader's block.
+    /// Has threads decompress what comes after the reader's block, as far as operators leave memory for it.
     fn help(&mut self) -> Result<()> {
-        while self.ahead.len() < self.helpers {
+        while self.ahead.len() < self.helpers && self.has_room() {
             let known = self.ahead.back().map_or(0, |last| last.end);
             let mut number = self.marks.partition_point(|mark| *mark < known);
             while self
@@ -198,11 +211,19 @@ impl<R: Read + Send + 'static> Bzip2Blocks<R> {
                 break;
             }
             let stream = self.stream_of(start, end);
+            let mut memory = self.memory.as_ref().map(MemoryArbiter::transit);
+            count(&mut memory, stream.len() + WORK_BYTES + BLOCK_BYTES);
             let thread = std::thread::Builder::new().name("bzip2".into());
-            let block = thread.spawn(move || decompress(&stream)).ok();
+            let block = thread.spawn(move || decompress_counted(&stream, memory)).ok();
             self.ahead.push_back(Ahead { start, end, block });
         }
         Ok(())
+    }
+
+    /// Whether one more block may be decompressed ahead.
+    fn has_room(&self) -> bool {
+        let memory = self.memory.as_ref();
+        memory.is_none_or(|memory| memory.has_room_ahead(WORK_BYTES + BLOCK_BYTES))
     }
 
     /// The bits of what may be a block as a stream of its own.
@@ -364,13 +385,26 @@ impl<R: Read + Send + 'static> Read for Bzip2Blocks<R> {
     }
 }
 
+/// What [`decompress`] gives; from then on only that is counted.
+fn decompress_counted(stream: &[u8], mut memory: Option<Transit>) -> Result<Counted> {
+    let bytes = decompress(stream)?;
+    count(&mut memory, bytes.capacity());
+    Ok(Counted { bytes, _memory: memory })
+}
+
+fn count(memory: &mut Option<Transit>, bytes: usize) {
+    if let Some(memory) = memory {
+        memory.set(bytes);
+    }
+}
+
 /// A stream of one block, decompressed; an error unless it is one to its very end.
 fn decompress(stream: &[u8]) -> Result<Vec<u8>> {
     guarded(|| Ok(whole_block(stream))).unwrap_or_else(|e| Err(Error::other(e)))
 }
 
 fn whole_block(stream: &[u8]) -> Result<Vec<u8>> {
-    let mut block = Vec::with_capacity(900_000);
+    let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut decoder = bzip2::bufread::BzDecoder::new(stream);
     decoder.read_to_end(&mut block)?;
     match decoder.total_in() == stream.len() as u64 {
@@ -391,8 +425,13 @@ mod tests {
     }
 
     fn reader(file: &[u8], threads: usize) -> Bzip2Blocks<Cursor<Vec<u8>>> {
+        reader_within(None, file, threads)
+    }
+
+    fn reader_within(memory: Option<Arc<MemoryArbiter>>, file: &[u8], threads: usize) -> Bzip2Blocks<Cursor<Vec<u8>>> {
         let current = Current {
             threads,
+            memory,
             ..Default::default()
         };
         let _entered = current.enter();
@@ -455,6 +494,42 @@ mod tests {
             let (ours, theirs) = (read(&file, 3), usual(&file));
             assert_eq!(ours.is_err(), theirs.is_err(), "{:?} {:?}", ours.err(), theirs.err());
         }
+    }
+
+    #[test]
+    fn blocks_ahead_are_counted_and_wait_when_memory_is_short() {
+        let text = text(40_000);
+        let file = compressed(&text, 1);
+        // How many were ahead at most, where operators hold some of the memory.
+        let most_ahead = |limit: usize, held: usize| {
+            let arbiter = MemoryArbiter::new(limit);
+            let mut operator = arbiter.reservation("operator");
+            operator.grow(held).unwrap();
+            // More threads than the readers of other tests have together.
+            let mut reader = reader_within(Some(arbiter.clone()), &file, 1000);
+            let (mut read, mut most) = (vec![], 0);
+            let mut chunk = [0; 50_000];
+            loop {
+                let length = reader.read(&mut chunk).unwrap();
+                let ahead = reader.ahead.len();
+                assert!(arbiter.in_transit() >= ahead * 900_000, "{ahead} ahead");
+                most = most.max(ahead);
+                read.extend_from_slice(&chunk[..length]);
+                if length == 0 {
+                    break;
+                }
+            }
+            assert!(read == text);
+            assert_eq!(arbiter.in_transit(), 0, "nothing is ahead any more");
+            most
+        };
+        assert!(most_ahead(1 << 30, 0) > 5);
+        assert_eq!(
+            most_ahead(20 << 20, 19 << 20),
+            1,
+            "in what is meant for what is on its way"
+        );
+        assert_eq!(most_ahead(8 << 20, 7 << 20), 0);
     }
 
     #[test]
