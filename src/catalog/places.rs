@@ -103,13 +103,11 @@ impl PartitionPlaces {
         matches!(&self.source, Source::Registered(apart, _) if apart.is_empty())
     }
 
-    /// Whether a projection makes folders elsewhere than below the table's.
-    pub fn has_template_elsewhere(&self) -> bool {
+    /// The folder that a projection makes all its folders in, when that is elsewhere than below the table's.
+    pub fn template_elsewhere(&self) -> Option<&str> {
         match &self.source {
-            Source::Projected(projection) => projection
-                .template_base()
-                .is_some_and(|base| self.below(base).is_none()),
-            Source::Registered(..) => false,
+            Source::Projected(projection) => projection.template_base().filter(|base| self.below(base).is_none()),
+            Source::Registered(..) => None,
         }
     }
 

@@ -3,11 +3,11 @@
 use super::Session;
 use crate::catalog::commit::{Changes, EVERYTHING, Staging};
 use crate::catalog::{
-    PartitionDefinition, PartitionFilter, PartitionPlaces, PartitionedTable, TableDefinition, TableFile,
+    PartitionDefinition, PartitionFilter, PartitionPlaces, PartitionedTable, TableDefinition, TableFile, is_projected,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Location;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 impl Session {
@@ -36,23 +36,49 @@ impl Session {
         })
     }
 
-    /// The files of partitions that are elsewhere than below the table's folder.
+    /// The files of partitions that are elsewhere than below the table's folder: of those with a location of their own, and
+    /// of those that are projected.
     pub(super) fn files_elsewhere(&self, table: &TableDefinition) -> Result<Changes> {
         let mut apart = self
             .catalog()
             .partitions(&table.database, &table.name)?
             .unwrap_or_default();
         apart.retain(|partition| partition.location.is_some());
-        let mut changes = Changes::default();
+        let mut files = vec![];
         if !apart.is_empty() {
             let threads = self.config().threads;
             let places = PartitionPlaces::registered(table, &apart, threads)?;
             let partitions = PartitionedTable::without_projection(table, Some(apart), threads)?;
-            let mut files = places.files_of(&partitions, &PartitionFilter::default())?;
-            files.retain(|file| file.elsewhere.is_some());
-            changes.replace(files)?;
+            files.extend(places.files_of(&partitions, &PartitionFilter::default())?);
         }
+        files.extend(self.projected_elsewhere(table)?);
+        // A partition may be both.
+        let mut known = HashSet::new();
+        files.retain(|file| match &file.elsewhere {
+            Some(base) => known.insert(format!("{base}/{}", file.object.path)),
+            None => false,
+        });
+        let mut changes = Changes::default();
+        changes.replace(files)?;
         Ok(changes)
+    }
+
+    /// The files of projected partitions, when their template makes folders elsewhere than below the table's.
+    fn projected_elsewhere(&self, table: &TableDefinition) -> Result<Vec<TableFile>> {
+        if !is_projected(table) {
+            return Ok(vec![]);
+        }
+        let places = PartitionPlaces::new(table, None, self.config().threads)?;
+        let Some(template) = places.template_elsewhere() else {
+            return Ok(vec![]);
+        };
+        // What else is around the folders that the template makes may be anybody's.
+        places.files(&PartitionFilter::default()).map_err(|e| {
+            Error::new(e.kind(), e.message()).context(format!("the files below {template}")).with_hint(format!(
+                "ALTER TABLE {} UNSET TBLPROPERTIES ('projection.enabled') before leaves these files where they are",
+                table.name
+            ))
+        })
     }
 
     /// Removes the files that `find` lists once the write has begun.

@@ -103,7 +103,7 @@ impl Session {
             return Ok(StatementResult::written("CREATE TABLE", 0));
         }
         let places = Arc::new(PartitionPlaces::new(&definition, None, self.config().threads)?);
-        if places.has_template_elsewhere() {
+        if places.template_elsewhere().is_some() {
             return Err(Error::unsupported(
                 "CREATE TABLE … AS with a storage.location.template outside of the table's folder",
             )
