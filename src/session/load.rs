@@ -4,9 +4,10 @@
 use super::insert::{InsertTarget, StagedInsert};
 use super::{Session, StatementResult};
 use crate::catalog::{
-    TableDefinition, TableSource, in_parallel, object_of, partition_path, partition_text, resolve_table,
+    FileTable, TableDefinition, TableSource, in_parallel, object_of, partition_path, partition_text, resolve_table,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
+use crate::format::find_format;
 use crate::runtime::Current;
 use crate::sql::Load;
 use crate::storage::{Compression, Folder, Location, Object, ObjectFile, check_allowed, is_inside, open_text};
@@ -83,6 +84,7 @@ impl Session {
         let TableSource::Files(found) = resolve_table(&alone, None, self.config().threads)?.source else {
             return Err(Error::internal("a table without partitions has files"));
         };
+        check_columns(table, &found)?;
         let files: Vec<ObjectFile> = found.files.into_iter().map(|file| file.file).collect();
         if files.is_empty() {
             return Err(Error::plan(format!("there are no files to load in {}", source.text)));
@@ -112,6 +114,49 @@ fn check_loadable(table: &TableDefinition) -> Result<()> {
             table.name
         ))
         .with_hint("INSERT INTO … SELECT puts rows where they belong")),
+    }
+}
+
+/// # Errors
+/// When a file has none of the table's columns, where columns are found by name: each of its rows would be of NULLs.
+fn check_columns(table: &TableDefinition, found: &FileTable) -> Result<()> {
+    if table.columns.is_empty() || find_format(&table.format)?.by_position {
+        return Ok(());
+    }
+    let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let is_declared = |name: &&str| declared.iter().any(|column| column.eq_ignore_ascii_case(name));
+    for file in &found.files {
+        let names: Vec<&str> = file.info.columns.iter().map(|(name, _)| name.as_ref()).collect();
+        if names.is_empty() || names.iter().any(is_declared) {
+            continue;
+        }
+        let error = Error::plan(format!(
+            "{} has no column of table \"{}\": the file has {}, the table has {}",
+            file.file.location,
+            table.name,
+            listed(&names),
+            listed(&declared)
+        ));
+        let near = names
+            .iter()
+            .find_map(|name| Some((*name, nearest(name, declared.iter().copied())?)));
+        return Err(match near {
+            Some((name, column)) => error.with_hint(format!(
+                "is \"{name}\" of the file the table's \"{column}\"? INSERT INTO … SELECT {name} FROM '…' gives it that name"
+            )),
+            None => error,
+        });
+    }
+    Ok(())
+}
+
+/// Names in quotes, of many the first ones.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("\"{name}\"")).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
