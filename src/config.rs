@@ -1,5 +1,7 @@
 //! Every setting, once: `SET`, `SHOW`, `--set`, help and completion read [`SETTINGS`].
 
+mod machine;
+
 use crate::error::{Error, Result};
 
 /// The settings of a session.
@@ -210,19 +212,9 @@ impl Config {
     }
 }
 
-/// 60 % of the machine's memory or of the cgroup's limit, whichever is less.
+/// 60 % of the machine's memory or of the control group's limit, whichever is less.
 fn default_memory_limit() -> usize {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let total = read("/proc/meminfo")
-        .and_then(|text| {
-            let line = text.lines().find(|l| l.starts_with("MemTotal:"))?;
-            line.split_whitespace().nth(1)?.parse::<usize>().ok()
-        })
-        .map_or(8 << 30, |kb| kb << 10);
-    let cgroup = read("/sys/fs/cgroup/memory.max")
-        .and_then(|t| t.trim().parse::<usize>().ok())
-        .unwrap_or(usize::MAX);
-    total.min(cgroup) / 10 * 6
+    machine::memory() / 10 * 6
 }
 
 /// One row of the settings table.
@@ -237,7 +229,7 @@ pub struct Setting {
 pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "memory_limit",
-        doc: "memory that a query may hold, e.g. 2GB; the default is 60 % of the machine",
+        doc: "memory that a query may hold, e.g. 2GB; the default is 60 % of the machine's, or of its container's limit",
         get: |c| format_bytes(c.memory_limit),
         set: |c, v| parse_bytes(v).map(|b| c.memory_limit = b),
     },

@@ -180,7 +180,7 @@ pub struct OutputArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArguments {
-    /// Memory that queries may hold, e.g. 2GB; the default is 60 % of the machine
+    /// Memory that queries may hold, e.g. 2GB; the default is 60 % of the machine's, or of its container's limit
     #[arg(long, value_name = "SIZE", env = "LAKEBED_MEMORY")]
     memory: Option<String>,
 
