@@ -26,6 +26,8 @@ pub const SECRET: &str = "secret-of-the-tests";
 pub struct S3Server {
     server: Server,
     folder: TempDir,
+    /// Asked without a signature, and not logged.
+    inner: S3Service,
     tags: Arc<AtomicBool>,
 }
 
@@ -57,7 +59,7 @@ impl S3Server {
         // The server looks whether an object exists and then writes it; S3 does both at once.
         let one_by_one = std::sync::Arc::new(tokio::sync::Mutex::new(()));
         let (begun, tags) = (Begun::default(), Arc::new(AtomicBool::new(true)));
-        let with_tags = tags.clone();
+        let (with_tags, beside) = (tags.clone(), inner.clone());
         let handler: Handler = std::sync::Arc::new(move |request| {
             let (outer, inner, root) = (outer.clone(), inner.clone(), root.clone());
             let (one_by_one, begun) = (one_by_one.clone(), begun.clone());
@@ -75,6 +77,7 @@ impl S3Server {
         Self {
             server: Server::start(handler),
             folder,
+            inner: beside,
             tags,
         }
     }
@@ -106,11 +109,18 @@ impl S3Server {
         self.folder.path().join(bucket).join(key)
     }
 
-    /// Puts an object beside the server.
+    /// Puts an object, which is not logged. Of a file that is only put into the folder, each request would compute the tag.
     pub fn put(&self, bucket: &str, key: &str, content: impl AsRef<[u8]>) {
-        let path = self.path(bucket, key);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
+        let content = Bytes::copy_from_slice(content.as_ref());
+        let request = Request::builder()
+            .method(Method::PUT)
+            .uri(format!("http://localhost/{bucket}/{}", escape(key)))
+            .header("host", "localhost")
+            .header("content-length", content.len());
+        let put = call(&self.inner, request.body(content).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let response = runtime.unwrap().block_on(put);
+        assert!(response.status().is_success(), "{bucket}/{key}: {response:?}");
     }
 
     /// The keys of a bucket, sorted.
@@ -260,6 +270,12 @@ async fn tag(service: &S3Service, path: &str) -> Option<String> {
     header(response.headers(), "etag")
 }
 
+/// A key as it stands in a path.
+fn escape(key: &str) -> String {
+    let byte = |b: u8| if b == b'/' { "/".into() } else { format!("%{b:02X}") };
+    key.bytes().map(byte).collect()
+}
+
 async fn with_tags(response: Response<Bytes>, service: &S3Service, bucket: &str) -> Response<Bytes> {
     let (mut parts, body) = response.into_parts();
     let text = String::from_utf8(body.to_vec()).unwrap();
@@ -269,11 +285,7 @@ async fn with_tags(response: Response<Bytes>, service: &S3Service, bucket: &str)
         let (content, tail) = after.split_once("</Contents>").unwrap();
         let key = content.split_once("<Key>").and_then(|(_, k)| k.split_once("</Key>"));
         let key = unescape_xml(key.unwrap().0);
-        let escaped: String = key
-            .bytes()
-            .map(|b| if b == b'/' { "/".into() } else { format!("%{b:02X}") })
-            .collect();
-        let tag = tag(service, &format!("/{bucket}/{escaped}")).await;
+        let tag = tag(service, &format!("/{bucket}/{}", escape(&key))).await;
         let tag = tag.map_or_else(String::new, |t| format!("<ETag>{}</ETag>", super::escape_xml(&t)));
         out += &format!("{before}<Contents>{content}{tag}</Contents>");
         rest = tail;
