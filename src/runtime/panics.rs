@@ -61,4 +61,25 @@ mod tests {
         assert_eq!(GUARDED.get(), 0);
         assert_eq!(caught::<()>(|| panic!("x")).unwrap_err().kind(), ErrorKind::Internal);
     }
+
+    #[test]
+    fn a_panic_of_one_worker_is_its_error_alone() {
+        let caller = std::thread::current().id();
+        let panics_in = |of_caller: bool| {
+            let work = || match (std::thread::current().id() == caller) == of_caller {
+                true => panic!("in a worker"),
+                false => Ok(()),
+            };
+            crate::runtime::on_workers(3, work)
+        };
+        for (of_caller, expected) in [(true, 1), (false, 2)] {
+            let results = panics_in(of_caller);
+            let errors: Vec<Error> = results.into_iter().filter_map(Result::err).collect();
+            assert_eq!(errors.len(), expected);
+            for error in errors {
+                assert_eq!(error.kind(), ErrorKind::Internal);
+                assert!(error.message().contains("in a worker"), "{error}");
+            }
+        }
+    }
 }

@@ -7,7 +7,6 @@ use crate::catalog::{
     FileTable, TableDefinition, TableSource, in_parallel, object_of, partition_path, partition_text, resolve_table,
 };
 use crate::error::{Error, Result, nearest};
-use crate::format::find_format;
 use crate::runtime::Current;
 use crate::sql::Load;
 use crate::storage::{Compression, Folder, Location, Object, ObjectFile, check_allowed, is_inside, open_text};
@@ -118,9 +117,9 @@ fn check_loadable(table: &TableDefinition) -> Result<()> {
 }
 
 /// # Errors
-/// When a file has none of the table's columns, where columns are found by name: each of its rows would be of NULLs.
+/// When a file says what its columns are called, and none of them is the table's: each of its rows would be of NULLs.
 fn check_columns(table: &TableDefinition, found: &FileTable) -> Result<()> {
-    if table.columns.is_empty() || find_format(&table.format)?.by_position {
+    if table.columns.is_empty() {
         return Ok(());
     }
     let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();

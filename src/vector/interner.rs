@@ -314,3 +314,35 @@ impl Interner {
             + self.all.as_ref().map_or(0, |all| all.get_array_memory_size())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(distinct: usize, rows: usize) -> ArrayRef {
+        let text = |i: usize| (i % 5 != 4).then(|| format!("value {}", i * i % distinct));
+        Arc::new((0..rows).map(text).collect::<StringViewArray>())
+    }
+
+    #[test]
+    fn values_are_the_same_coded_and_plain() {
+        let is_coded = |values: &ArrayRef| values.as_any_dictionary_opt().is_some();
+        for t in [DataType::Utf8View, DataType::BinaryView] {
+            let mut interner = Interner::new(&t).unwrap();
+            // More values become known from one time to the next.
+            for distinct in [3, 3, 11, 30] {
+                let texts = arrow::compute::cast(&texts(distinct, 400), &t).unwrap();
+                let ids = interner.ids(&Column::Array(texts.clone())).unwrap();
+                let values = interner.values(&ids).unwrap();
+                assert!(is_coded(&values), "{distinct} of {t}");
+                assert_eq!(&Column::Array(values).to_array().unwrap(), &texts, "{distinct} of {t}");
+                let few = interner.values(&ids[..6]).unwrap();
+                assert!(!is_coded(&few));
+                assert_eq!(&few, &texts.slice(0, 6));
+            }
+            // NULLs are no values.
+            let nulls = Interner::new(&t).unwrap().values(&[0; 8]).unwrap();
+            assert_eq!(Column::Array(nulls).to_array().unwrap().null_count(), 8);
+        }
+    }
+}

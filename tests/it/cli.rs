@@ -2,6 +2,7 @@
 
 use crate::program::{ENDLESS, lakebed, outcome, run};
 use assert_cmd::Command;
+use lakebed::session::Session;
 use std::fs;
 use std::io::Read;
 use std::process::Stdio;
@@ -407,6 +408,36 @@ fn broken_files_fail_well() {
             run.err
         );
     }
+}
+
+#[test]
+fn a_library_that_panics_over_a_file_is_not_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let session = Session::new(Default::default(), &folder.path().display().to_string()).unwrap();
+    let all = |text: &str| {
+        session
+            .execute(text)?
+            .try_for_each(|result| result?.collect().map(|_| ()))
+    };
+    all(&format!(
+        "COPY (SELECT k, ARRAY[CAST(k % 5 AS decimal(30, 2)), 7] AS l FROM UNNEST(sequence(1, 40)) AS t(k)) TO '{}' \
+         WITH (compression = 'none')",
+        path.display()
+    ))
+    .unwrap();
+    let query = format!("SELECT * FROM '{}'", path.display());
+    let whole = fs::read(&path).unwrap();
+    let panics = |at: &usize| {
+        let mut bytes = whole.clone();
+        bytes[*at] ^= [0x01, 0x80, 0x7f][at % 3];
+        fs::write(&path, bytes).unwrap();
+        all(&query).is_err_and(|e| e.to_string().contains("the bytes are corrupt"))
+    };
+    assert!((4..whole.len()).rev().any(|at| panics(&at)), "no library panicked");
+    let said = outcome(lakebed(&folder).args(["-c", &query]));
+    assert!(said.code == 1 && said.err.contains("the bytes are corrupt"), "{said:?}");
+    assert!(!said.err.contains("panicked"), "{}", said.err);
 }
 
 #[test]

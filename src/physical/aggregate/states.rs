@@ -404,6 +404,19 @@ pub(super) fn partition_order(hashes: &[u64]) -> (Vec<u32>, Vec<usize>) {
 mod tests {
     use super::*;
     use crate::vector::hash::hash_word;
+    use arrow::array::{DictionaryArray, Int32Array, StringViewArray};
+
+    #[test]
+    fn few_coded_rows_do_not_keep_all_values() {
+        let coded = |codes: Vec<Option<i32>>| -> ArrayRef {
+            let values = Arc::new(StringViewArray::from(vec!["a", "b", "c"]));
+            Arc::new(DictionaryArray::new(Int32Array::from(codes), values))
+        };
+        let few = plain_if_few(coded(vec![Some(2), None])).unwrap();
+        assert_eq!(few.as_string_view(), &StringViewArray::from(vec![Some("c"), None]));
+        let many = coded(vec![Some(2), None, Some(0), Some(2)]);
+        assert_eq!(&plain_if_few(many.clone()).unwrap(), &many);
+    }
 
     #[test]
     fn fine_partitions_lie_inside_partitions() {
