@@ -153,6 +153,43 @@ fn range_joins_leave_row_groups_out() {
 }
 
 #[test]
+fn the_plan_says_how_large_the_side_is_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |limit| session(folder.path(), move |c| c.broadcast_limit = Some(limit));
+    let (large, little) = (within(1 << 20), within(1 << 10));
+    for (name, rows) in [("many", 5000), ("few", 100)] {
+        run(
+            &large,
+            &format!("CREATE TABLE {name} AS SELECT x, x % 500 AS k FROM UNNEST(sequence(1, {rows})) AS t(x)"),
+        );
+    }
+    let cases = [
+        (&large, "", "right, broadcast: ", 100, "within broadcast_limit 1MB"),
+        (&little, "", "right, partitioned: ", 100, "above broadcast_limit 1KB"),
+        (&little, "/*+ BROADCAST(b) */", "right, broadcast: ", 100, "by hint"),
+        (&large, "/*+ BROADCAST(a) */", "left, broadcast: ", 5000, "by hint"),
+        (
+            &large,
+            "/*+ MERGE(b) */",
+            "right, merge: both sides sorted by key, ",
+            100,
+            "by hint",
+        ),
+    ];
+    for (session, hint, strategy, rows, why) in cases {
+        let join = format!("EXPLAIN SELECT {hint} sum(a.x), sum(b.x) FROM many a JOIN few b ON a.k = b.k");
+        let text = plan(session, &join);
+        let said = text.split_once(&format!("build {strategy}~{rows} rows, "));
+        let (bytes, rest) = said
+            .and_then(|(_, rest)| rest.split_once("KB, "))
+            .unwrap_or_else(|| panic!("{text}"));
+        // Two bigints of each row, and what it takes to find them.
+        let per_row = bytes.parse::<f64>().unwrap() * 1024.0 / f64::from(rows);
+        assert!((16.0..100.0).contains(&per_row) && rest.starts_with(why), "{text}");
+    }
+}
+
+#[test]
 fn the_plan_says_how_ranges_are_joined_and_what_became_of_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     let make = session(folder.path(), |_| {});
