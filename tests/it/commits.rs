@@ -368,6 +368,7 @@ fn all_or_nothing_on_s3() {
     // It takes no small parts, so large files are staged like small ones here.
     let lake = || -> Inner {
         server.start_anew("lake");
+        server.clear_log();
         (client.clone(), client.clone(), "5MB")
     };
     every_call_goes_wrong(lake, 31);
@@ -377,14 +378,24 @@ fn all_or_nothing_on_s3() {
 fn all_or_nothing_on_gcs() {
     let server = GcsServer::start(&["lake"]);
     let client = Arc::new(server.client("lake"));
-    every_call_goes_wrong(|| (client.clone(), client.clone(), "16KB"), 17);
+    let lake = || -> Inner {
+        server.create_bucket("lake");
+        server.clear_log();
+        (client.clone(), client.clone(), "16KB")
+    };
+    every_call_goes_wrong(lake, 17);
 }
 
 #[test]
 fn all_or_nothing_on_azure() {
     let server = AzureServer::start(&["lake"]);
     let client = Arc::new(server.client("lake"));
-    every_call_goes_wrong(|| (client.clone(), client.clone(), "16KB"), 17);
+    let lake = || -> Inner {
+        server.create_bucket("lake");
+        server.clear_log();
+        (client.clone(), client.clone(), "16KB")
+    };
+    every_call_goes_wrong(lake, 17);
 }
 
 #[test]
