@@ -8,7 +8,6 @@ use super::SpillFile;
 use crate::error::Result;
 use crate::runtime::{MemoryArbiter, Transit};
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::{Builder, JoinHandle};
@@ -94,7 +93,20 @@ struct Block {
     to: Weak<Written>,
     offset: u64,
     bytes: Box<[u8]>,
-    _counted: Transit,
+}
+
+/// The bytes of all blocks that wait.
+#[derive(Debug)]
+struct Queued {
+    bytes: usize,
+    counted: Transit,
+}
+
+impl Queued {
+    fn set(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.counted.set(bytes);
+    }
 }
 
 /// The thread, and the blocks that wait for it.
@@ -103,48 +115,55 @@ pub(super) struct WriteBehind {
     /// Taken to end the thread.
     sender: Option<Sender<Block>>,
     thread: Option<JoinHandle<()>>,
-    memory: Arc<MemoryArbiter>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Mutex<Queued>>,
+    /// Bytes that may wait.
+    most: usize,
 }
 
 impl WriteBehind {
     /// Starts the thread; `None` where the system gives none.
     pub fn start(memory: &Arc<MemoryArbiter>) -> Option<Self> {
         let (sender, blocks) = channel::<Block>();
-        let queued = Arc::new(AtomicUsize::new(0));
+        let queued = Arc::new(Mutex::new(Queued {
+            bytes: 0,
+            counted: memory.transit(),
+        }));
         let waiting = queued.clone();
         let write = move || {
             for block in blocks {
                 if let Some(written) = block.to.upgrade() {
                     written.land(written.file.write_at(&block.bytes, block.offset));
                 }
-                waiting.fetch_sub(block.bytes.len(), Relaxed);
+                let mut waiting = waiting.lock();
+                let left = waiting.bytes - block.bytes.len();
+                waiting.set(left);
             }
         };
         let thread = Builder::new().name("lakebed-spill".into()).spawn(write).ok()?;
         Some(Self {
             sender: Some(sender),
             thread: Some(thread),
-            memory: memory.clone(),
             queued,
+            most: (memory.limit() / QUEUE_PART).min(MOST_QUEUED),
         })
     }
 
     /// Takes room for `bytes` in the queue, if there is as much.
     fn has_room_for(&self, bytes: usize) -> bool {
-        let most = (self.memory.limit() / QUEUE_PART).min(MOST_QUEUED);
-        let more = |queued: usize| queued.checked_add(bytes).filter(|&all| all <= most);
-        self.queued.fetch_update(Relaxed, Relaxed, more).is_ok()
+        let mut queued = self.queued.lock();
+        let all = queued.bytes.saturating_add(bytes);
+        let fits = all <= self.most;
+        if fits {
+            queued.set(all);
+        }
+        fits
     }
 
     fn push(&self, to: &Arc<Written>, offset: u64, bytes: Box<[u8]>) {
-        let mut counted = self.memory.transit();
-        counted.set(bytes.len());
         let block = Block {
             to: Arc::downgrade(to),
             offset,
             bytes,
-            _counted: counted,
         };
         // The thread ends only after this sender is gone; a block that it did not take is written here.
         let refused = self.sender.as_ref().and_then(|sender| sender.send(block).err());
