@@ -185,3 +185,33 @@ impl Drop for WriteBehind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::SpillManager;
+    use super::*;
+    use crate::config::Config;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_queue_is_bounded_and_what_has_landed_makes_room() {
+        let manager = SpillManager::new(&Config::default(), Arc::default(), MemoryArbiter::new(1 << 20));
+        let queue = manager.write_behind().unwrap();
+        assert!(queue.has_room_for(queue.most) && !queue.has_room_for(1));
+        assert!(manager.memory.in_transit() >= queue.most, "it is counted");
+        queue.queued.lock().set(0);
+        let written = Written::new(manager.file().unwrap());
+        for round in 0..10 {
+            assert!(queue.has_room_for(queue.most), "round {round}");
+            written.state.lock().pending += 1;
+            let offset = written.file.extend(queue.most).unwrap();
+            queue.push(&written, offset, vec![7; queue.most].into());
+            written.wait().unwrap();
+            let patience = Instant::now() + Duration::from_secs(20);
+            while queue.queued.lock().bytes > 0 && Instant::now() < patience {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(manager.memory.in_transit(), 0);
+    }
+}
