@@ -294,7 +294,7 @@ fn a_file_that_changes_during_a_query_is_named() {
         }
         let mut other = PARQUET.clone();
         other[1000] ^= 1;
-        std::fs::write(s3.path("lake", "t.parquet"), other).unwrap();
+        s3.put("lake", "t.parquet", other);
         run.join().unwrap()
     });
     assert_eq!(run.code, 4, "{run:?}");
